@@ -1,0 +1,367 @@
+//! The runtime: what all connections share, and what they ask of it in the terms of the engines.
+//!
+//! Both protocols come here with the same few questions; what differs is only how they are asked and answered
+//! ([`crate::connection`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use mhnos_process::log::LogLimits;
+use mhnos_process::toolchain::Toolchain;
+use mhnos_process::{EndReason, Exit, KillError, Limits, Process, ProcessTable, signal};
+use mhnos_protocol::v2::ErrorCode;
+use mhnos_protocol::{Health, ProcessCounts, ProcessKind, limits, v1, v2};
+use tokio::sync::OnceCell;
+
+use crate::gate::{Gate, Origin, Principal};
+use crate::logging::LogLines;
+use crate::settings::Settings;
+use crate::state::{StateDirectory, random_hexadecimal};
+use crate::workspace::{FileError, Workspace};
+
+mod launch;
+
+pub use launch::{Launch, check_terminal_size};
+
+/// Programs in one process's tree. Beyond it, the tree is ended: only a program gone wild starts so many.
+const TREE_MEMBERS: u32 = 1024;
+
+/// What the runtime remembers of each process.
+#[derive(Debug)]
+pub struct Tag {
+    /// Its kind.
+    pub kind: ProcessKind,
+    /// As it was asked for.
+    pub command: String,
+    /// As they were asked for.
+    pub args: Vec<String>,
+    /// Who started it.
+    pub owner: Principal,
+}
+
+/// A process of this runtime.
+pub type RuntimeProcess = Process<Tag>;
+
+/// A request that failed: a code for programs and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For programs.
+    pub code: ErrorCode,
+    /// What happened and what to do.
+    pub error: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: ErrorCode, error: impl Into<String>) -> Self {
+        Self { code, error: error.into() }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        let code = match &error {
+            FileError::Path(_) => ErrorCode::Malformed,
+            FileError::LeadsOut(_) => ErrorCode::Forbidden,
+            FileError::Io { kind: std::io::ErrorKind::NotFound, .. } => ErrorCode::NotFound,
+            FileError::Root | FileError::NotAFile(_) | FileError::Io { .. } => ErrorCode::Failed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// See the [module's description](self).
+pub struct Runtime {
+    /// As they were when it started.
+    pub settings: Settings,
+    /// Who may talk to it.
+    pub gate: Gate,
+    /// The files.
+    pub workspace: Arc<Workspace>,
+    /// The processes.
+    pub table: ProcessTable<Tag>,
+    /// The lines of its log.
+    pub log_lines: LogLines,
+    /// Addresses it listens on.
+    pub addresses: Vec<String>,
+    /// Differs from every other runtime's, earlier and later ones of this machine included.
+    pub instance: String,
+    state: StateDirectory,
+    scratch: PathBuf,
+    /// Asked for when first needed, because the person's shell may take its time.
+    toolchain: OnceCell<Arc<Toolchain>>,
+    started: Instant,
+    connections: AtomicU32,
+}
+
+/// Counts an open connection.
+pub struct ConnectionCount {
+    runtime: Arc<Runtime>,
+}
+
+impl Drop for ConnectionCount {
+    fn drop(&mut self) {
+        self.runtime.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Runtime {
+    /// A runtime whose parts are ready. To be called within a tokio runtime.
+    pub fn new(
+        settings: Settings,
+        gate: Gate,
+        workspace: Workspace,
+        state: StateDirectory,
+        scratch: PathBuf,
+        addresses: Vec<String>,
+        log_lines: LogLines,
+    ) -> Self {
+        let limits = Limits {
+            processes: settings.max_processes as usize,
+            memory: settings.max_memory,
+            members: TREE_MEMBERS,
+            ended: limits::ENDED_PROCESSES,
+            ended_time: limits::ENDED_TIME,
+            input: limits::INPUT_WAITING_BYTES,
+            grace: limits::KILL_GRACE,
+            log: LogLimits {
+                memory: limits::OUTPUT_MEMORY_BYTES,
+                file: limits::OUTPUT_FILE_BYTES,
+                ahead: limits::OUTPUT_AHEAD_BYTES,
+                stalled_viewer: limits::STALLED_VIEWER_TIME,
+                folder: scratch.clone(),
+            },
+        };
+        // The running executable, even where its file was replaced by an upgrade in the meantime.
+        let table = ProcessTable::new(limits, "/proc/self/exe".into(), vec!["guard".into()]);
+        Self {
+            settings,
+            gate,
+            workspace: Arc::new(workspace),
+            table,
+            log_lines,
+            addresses,
+            instance: random_hexadecimal::<8>(),
+            state,
+            scratch,
+            toolchain: OnceCell::new(),
+            started: Instant::now(),
+            connections: AtomicU32::new(0),
+        }
+    }
+
+    /// Where the programs are.
+    pub async fn toolchain(&self) -> Arc<Toolchain> {
+        let resolve = || async {
+            // A shell that cannot even be asked leaves us with the PATH we have.
+            Arc::new(tokio::task::spawn_blocking(Toolchain::resolve).await.unwrap_or_default())
+        };
+        Arc::clone(self.toolchain.get_or_init(resolve).await)
+    }
+
+    /// See [`Workspace::relative`].
+    ///
+    /// # Errors
+    /// When no file can have this name.
+    pub fn relative(&self, named: &str, directory: &Path) -> Result<PathBuf, Failure> {
+        self.workspace.relative(named, directory).map_err(|error| FileError::from(error).into())
+    }
+
+    /// A process that `principal` may touch. Others do not exist for it.
+    ///
+    /// # Errors
+    /// When there is none of this number.
+    pub fn process(&self, principal: &Principal, pid: u32) -> Result<Arc<RuntimeProcess>, Failure> {
+        self.table.get(pid).filter(|process| principal.may_touch(&process.tag().owner)).ok_or_else(|| {
+            let error = format!("there is no process {pid}: `list` names those there are");
+            Failure::new(ErrorCode::NotFound, error)
+        })
+    }
+
+    /// As [`Self::process`], and it runs.
+    ///
+    /// # Errors
+    /// When there is none, or it has ended.
+    pub fn running(&self, principal: &Principal, pid: u32) -> Result<Arc<RuntimeProcess>, Failure> {
+        let process = self.process(principal, pid)?;
+        match process.exit() {
+            None => Ok(process),
+            Some(exit) => Err(has_ended(pid, &exit)),
+        }
+    }
+
+    /// The processes `principal` may see, ended ones that are kept included, oldest first.
+    pub fn processes(&self, principal: &Principal) -> Vec<Arc<RuntimeProcess>> {
+        self.table.list().into_iter().filter(|process| principal.may_touch(&process.tag().owner)).collect()
+    }
+
+    /// Sends a signal. One that is meant to end the process ends all of it, by force after `grace`, and answers with its exit
+    /// once it is gone; others are delivered, and answer with those they were delivered to.
+    ///
+    /// # Errors
+    /// When there is no such process or signal, or the process has ended.
+    pub async fn kill(
+        &self,
+        principal: &Principal,
+        pid: u32,
+        name: Option<&str>,
+        grace: Duration,
+    ) -> Result<Killed, Failure> {
+        let process = self.running(principal, pid)?;
+        let name = name.unwrap_or("SIGTERM");
+        let number = signal::number(name).ok_or_else(|| {
+            let error = format!(
+                "there is no signal {name:?}: use SIGTERM, SIGINT, SIGKILL or another name of signal(7)"
+            );
+            Failure::new(ErrorCode::Malformed, error)
+        })?;
+        tracing::info!(pid, signal = name, by = %principal, "kill");
+        let killed = if signal::is_meant_to_end(number) {
+            process.end(number, grace, EndReason::Requested).await.map(Killed::Ended)
+        } else {
+            process.signal(number).await.map(Killed::Signalled)
+        };
+        killed.map_err(|KillError::Ended| match process.exit() {
+            Some(exit) => has_ended(pid, &exit),
+            None => Failure::new(ErrorCode::Ended, format!("process {pid} has already ended")),
+        })
+    }
+
+    /// Lets a web page use the runtime, or no longer: then what it started is ended, and its connections close themselves.
+    /// Only for local programs.
+    ///
+    /// # Errors
+    /// When this is a page, the text is no origin, the settings allow it anyway, or the decision cannot be written down.
+    pub fn set_allowed(&self, principal: &Principal, origin: &str, allow: bool) -> Result<(), Failure> {
+        self.only_control(principal)?;
+        let origin = Origin::from_setting(origin).ok_or_else(|| {
+            Failure::new(
+                ErrorCode::Malformed,
+                format!("{origin:?} is no origin of a web page: write http://host:port"),
+            )
+        })?;
+        if !allow && self.gate.is_settled(&origin) {
+            let error = format!(
+                "{origin} is allowed by the settings: take it out of --allow-origin or MHNOS_ALLOWED_ORIGINS"
+            );
+            return Err(Failure::new(ErrorCode::Forbidden, error));
+        }
+        let allowed: Vec<String> =
+            self.gate.set_allowed(&origin, allow).iter().map(Origin::to_string).collect();
+        tracing::info!(%origin, allow, "decided");
+        if !allow {
+            let page = Principal::Page(origin);
+            for process in self.processes(&page) {
+                tokio::spawn(async move {
+                    process.end(nix::libc::SIGTERM, limits::KILL_GRACE, EndReason::Requested).await
+                });
+            }
+        }
+        self.state.set_allowed_origins(&allowed).map_err(|error| {
+            Failure::new(
+                ErrorCode::Failed,
+                format!("this holds only until the runtime stops, because {error}"),
+            )
+        })
+    }
+
+    /// Refuses what is not for web pages.
+    ///
+    /// # Errors
+    /// When this is one.
+    pub fn only_control(&self, principal: &Principal) -> Result<(), Failure> {
+        match principal {
+            Principal::Control => Ok(()),
+            Principal::Page(_) => Err(Failure::new(
+                ErrorCode::Forbidden,
+                "only local programs with the token may do this, not web pages",
+            )),
+        }
+    }
+
+    /// Counts since the start.
+    pub fn counts(&self) -> ProcessCounts {
+        let counts = self.table.counts();
+        ProcessCounts { total_spawned: counts.spawned, total_killed: counts.killed, active: counts.active }
+    }
+
+    /// Seconds since the start.
+    pub fn uptime(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// What `/health` says.
+    pub fn health(&self) -> Health {
+        Health { status: "ok".into(), uptime: self.uptime(), processes: self.counts() }
+    }
+
+    /// What 1.x clients are told of the settings.
+    pub fn config(&self) -> v1::Config {
+        v1::Config {
+            workspace: self.workspace.root().display().to_string(),
+            sandbox_mode: self.settings.sandbox.name().into(),
+            allow_open_claw: self.settings.allow_openclaw,
+        }
+    }
+
+    /// What 2.0 clients are told.
+    pub fn status(&self) -> v2::Status {
+        v2::Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            os_pid: std::process::id(),
+            uptime: self.uptime(),
+            addresses: self.addresses.clone(),
+            workspace: self.workspace.root().display().to_string(),
+            sandbox: self.settings.sandbox.name().into(),
+            sandbox_achieved: SANDBOX_ACHIEVED.into(),
+            allow_openclaw: self.settings.allow_openclaw,
+            max_processes: self.settings.max_processes,
+            max_memory: self.settings.max_memory,
+            connections: self.connections(),
+            counts: self.counts(),
+        }
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Counts one more connection, for as long as the answer is held; `None` when there are too many.
+    pub fn count_connection(self: &Arc<Self>) -> Option<ConnectionCount> {
+        if self.connections.fetch_add(1, Ordering::SeqCst) >= limits::CONNECTIONS as u32 {
+            self.connections.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(ConnectionCount { runtime: Arc::clone(self) })
+    }
+}
+
+/// What programs really run in. Said as it is, whatever was asked for.
+pub const SANDBOX_ACHIEVED: &str = "limits only: memory, process count, clean environment, whole-tree kill; files outside \
+                                    the workspace are not closed off yet";
+
+/// What became of a kill.
+#[derive(Debug)]
+pub enum Killed {
+    /// The whole tree is gone.
+    Ended(Arc<Exit>),
+    /// The signal was delivered to these.
+    Signalled(Vec<mhnos_process::Member>),
+}
+
+fn has_ended(pid: u32, exit: &Exit) -> Failure {
+    let how = match (exit.code, exit.signal) {
+        (Some(code), _) => format!("with exit code {code}"),
+        (None, Some(number)) => format!("by {}", signal::name(number)),
+        (None, None) => "for an unknown reason".into(),
+    };
+    Failure::new(ErrorCode::Ended, format!("process {pid} has already ended {how}"))
+}
+
+/// When a process was started, in milliseconds since 1970.
+pub fn started(process: &RuntimeProcess) -> u64 {
+    process.started().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

@@ -1,0 +1,26 @@
+//! The runtime, tested from outside: a real binary, real sockets, real programs.
+//!
+//! Each module is about one promise; each test's name says what it shows. What is large or slow is in `heavy`, which the runner does not
+//! run beside others of its kind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in the functions it calls as well"
+)]
+
+mod architecture;
+mod bad_input;
+mod endings;
+mod gate;
+mod heavy;
+mod interleavings;
+mod output;
+mod paths;
+mod processes;
+mod programs;
+mod terminals;
+mod v1_files;
+mod v1_requests;
+mod v2_files;

@@ -1,0 +1,54 @@
+//! Making the machine ready: what the tests need beyond Rust and Node.
+//!
+//! Three kinds of thing are installed, each only when it is missing, so that a machine which has them all loses no
+//! time here: Debian packages ([`debian`]), `cargo-nextest`, and the programs that come from npm ([`tools`]). Serving
+//! needs none of these but a C linker, so `cargo xtask run` asks for nothing else.
+
+mod debian;
+mod tools;
+
+use crate::checkout::Checkout;
+use crate::failure::Result;
+use crate::program;
+use std::time::Instant;
+
+pub(crate) use tools::Tools;
+
+/// The newest release when this was written; one that is already on the machine is used whatever its version.
+const NEXTEST_VERSION: &str = "0.9.151";
+
+/// All that building and serving the runtime needs.
+pub(crate) fn for_running() -> Result<()> {
+    debian::ensure(debian::FOR_BUILDING)
+}
+
+/// What the fuzz targets are built with.
+pub(crate) fn for_fuzzing() -> Result<()> {
+    debian::ensure(debian::FOR_FUZZING)
+}
+
+/// All that any command needs. Returns where the programs from npm are.
+pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
+    let started = Instant::now();
+    debian::ensure(&[debian::FOR_BUILDING, debian::FOR_FUZZING, debian::FOR_TESTING].concat())?;
+    ensure_nextest(checkout)?;
+    let tools = tools::ensure()?;
+    println!("setup: this machine is ready ({:.1} s)", started.elapsed().as_secs_f64());
+    Ok(tools)
+}
+
+fn ensure_nextest(checkout: &Checkout) -> Result<()> {
+    if program::succeeds(checkout.cargo().args(["nextest", "--version"])) {
+        return Ok(());
+    }
+    println!("setup: building cargo-nextest, which takes a few minutes");
+    program::run(
+        checkout
+            .cargo()
+            .args(["install", "cargo-nextest", "--version", NEXTEST_VERSION, "--locked"])
+            // Without self-update and tracing probes, and not optimised: that is a third of the time to build, and the
+            // tests take as long with it.
+            .args(["--no-default-features", "--debug"])
+            .env("CARGO_PROFILE_DEV_DEBUG", "0"),
+    )
+}

@@ -1,0 +1,109 @@
+//! Programs of the operating system.
+//!
+//! A requirement counts as met when its program is there, wherever it came from; the Debian package is only how to get
+//! it when it is not. As root the packages are installed directly, otherwise through a `sudo` that asks nothing.
+//! Where neither works, or on another system, the person gets the exact command or the list of programs.
+
+use crate::failure::{Failure, Result};
+use crate::program;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+/// A program, how to see that it is there, and the Debian packages that bring it.
+#[derive(Clone, Copy)]
+pub(crate) struct Requirement {
+    program: &'static str,
+    packages: &'static [&'static str],
+    /// For what has no program of its own: arguments with which `program` succeeds only when all is there.
+    proof: &'static [&'static str],
+}
+
+const fn program(program: &'static str, packages: &'static [&'static str]) -> Requirement {
+    Requirement { program, packages, proof: &[] }
+}
+
+/// What building and serving the runtime needs.
+pub(crate) const FOR_BUILDING: &[Requirement] = &[program("cc", &["gcc", "libc6-dev"])];
+
+/// libFuzzer, which the fuzz targets are linked with, is C++.
+pub(crate) const FOR_FUZZING: &[Requirement] = &[program("c++", &["g++"])];
+
+/// What the tests start and watch.
+pub(crate) const FOR_TESTING: &[Requirement] = &[
+    program("bash", &["bash"]),
+    program("git", &["git"]),
+    program("python3", &["python3"]),
+    Requirement { program: "python3", packages: &["python3-venv"], proof: &["-c", "import ensurepip, venv"] },
+    program("ps", &["procps"]),
+    program("strace", &["strace"]),
+    // A full-screen program for the terminal tests.
+    program("vi", &["vim-tiny"]),
+    program("chromium", &["chromium"]),
+];
+
+impl Requirement {
+    fn is_met(&self) -> bool {
+        if self.proof.is_empty() {
+            program::find(self.program).is_some()
+        } else {
+            program::succeeds(Command::new(self.program).args(self.proof))
+        }
+    }
+}
+
+/// Installs the packages of the requirements that are not met.
+pub(crate) fn ensure(requirements: &[Requirement]) -> Result<()> {
+    let packages = missing_packages(requirements);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    println!("setup: this machine lacks {list}");
+    if program::find("apt-get").is_none() {
+        return Err(Failure::Explained(format!(
+            "some programs are missing and this is not a Debian system; install what Debian calls {list} \
+             with this system's package manager, then run the command again"
+        )));
+    }
+    let prefix = root_prefix().ok_or_else(|| {
+        Failure::Explained(format!(
+            "some programs are missing and installing them needs root; run\n  \
+             sudo apt-get update && sudo apt-get install -y --no-install-recommends {list}\n\
+             then run the command again"
+        ))
+    })?;
+    apt_get(prefix, &["update"])?;
+    apt_get(prefix, &[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
+    match missing_packages(requirements).join(" ") {
+        still_missing if still_missing.is_empty() => Ok(()),
+        still_missing => Err(Failure::Explained(format!(
+            "apt-get succeeded, yet what the packages {still_missing} bring cannot be found; check that PATH names \
+             /usr/bin, then run the command again"
+        ))),
+    }
+}
+
+fn missing_packages(requirements: &[Requirement]) -> Vec<&'static str> {
+    requirements.iter().filter(|it| !it.is_met()).flat_map(|it| it.packages.iter().copied()).collect()
+}
+
+/// What goes before a command that has to run as root, or nothing when there is no way without asking for a password.
+fn root_prefix() -> Option<&'static [&'static str]> {
+    if fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
+        Some(&[])
+    } else if program::succeeds(Command::new("sudo").args(["-n", "true"])) {
+        Some(&["sudo", "-n"])
+    } else {
+        None
+    }
+}
+
+fn apt_get(prefix: &[&str], arguments: &[&str]) -> Result<()> {
+    // `env`, because sudo drops variables; the time-out, because another apt-get may be running; no terminal for dpkg,
+    // because its progress fills a log.
+    let environment = ["env", "DEBIAN_FRONTEND=noninteractive"];
+    let apt_get = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"];
+    let words = [prefix, &environment, &apt_get, arguments].concat();
+    program::run(Command::new(words[0]).args(&words[1..]))
+}

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: every check and every test, one after the other.
+//!
+//! A step that fails does not end the run: what comes after it still says something, unless it needs what failed. The
+//! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
+//! through the variables of [`environment`], and nothing else has to be set to run them.
+
+mod report;
+
+use crate::checkout::{Checkout, Profile};
+use crate::failure::{Failure, Result};
+use crate::setup::{self, Tools};
+use crate::{fuzz, generate, program};
+use report::{Report, Step};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const BROWSER_TESTS: &str = "tests/e2e";
+
+/// Runs all steps, or with a filter only the Rust tests that it selects.
+pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    let everything = filter.is_empty();
+    if everything {
+        report.step("formatting", || check_formatting(checkout));
+        report.step("lints", || {
+            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
+        });
+        report.step("generated types", || generate::check(checkout));
+    }
+    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    let prepared = prepared(tools.as_ref(), runtime.as_deref());
+    report.step_needing("tests", &prepared, |prepared| {
+        let mut nextest = checkout.cargo();
+        nextest.args(["nextest", "run", "--workspace"]).args(filter);
+        program::run(nextest.envs(environment(prepared.runtime, prepared.tools)))
+    });
+    if everything {
+        report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
+        report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
+            fuzz::run_targets(checkout, if quick { 5 } else { 20 }, None)
+        });
+        match browser_test_files(checkout) {
+            Ok(files) if files.is_empty() => report.skip("browser tests", "there are none"),
+            files => {
+                report.step_needing("browser tests", &prepared, |prepared| {
+                    browser_tests(checkout, prepared, &files?)
+                });
+            }
+        }
+    }
+    report.print();
+    report.exit_code()
+}
+
+/// How the tests find what they test, and the real programs they test it with.
+pub(crate) fn environment(runtime: &Path, tools: &Tools) -> [(&'static str, PathBuf); 5] {
+    [
+        ("MHNOS_TEST_RUNTIME", runtime.to_owned()),
+        ("MHNOS_TEST_TOOLS", tools.programs()),
+        ("MHNOS_TEST_NODE24", tools.node()),
+        // ECMAScript modules ignore NODE_PATH: the browser tests give this to `createRequire`.
+        ("MHNOS_TEST_MODULES", tools.modules()),
+        ("MHNOS_TEST_CHROMIUM", program::find("chromium").unwrap_or_default()),
+    ]
+}
+
+/// What the tests themselves need: the earlier steps' results.
+struct Prepared<'a> {
+    tools: &'a Tools,
+    runtime: &'a Path,
+}
+
+/// Both results, or which of them there is none of.
+fn prepared<'a>(tools: Option<&'a Tools>, runtime: Option<&'a Path>) -> Step<Prepared<'a>> {
+    Ok(Prepared { tools: tools.ok_or("setup failed")?, runtime: runtime.ok_or("the build failed")? })
+}
+
+fn check_formatting(checkout: &Checkout) -> Result<()> {
+    // rustfmt does not heed NO_COLOR by itself.
+    let color = if env::var_os("NO_COLOR").is_some() { "never" } else { "auto" };
+    for scope in [["--all"].as_slice(), &["--manifest-path", "fuzz/Cargo.toml"]] {
+        program::run(checkout.cargo().args(["fmt", "--check"]).args(scope).args(["--", "--color", color]))?;
+    }
+    Ok(())
+}
+
+fn browser_test_files(checkout: &Checkout) -> Result<Vec<PathBuf>> {
+    let folder = checkout.root().join(BROWSER_TESTS);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&folder).map_err(Failure::file("list", &folder))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(Path::new(BROWSER_TESTS).join(entry.ok()?.file_name())))
+        .filter(|file| file.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn browser_tests(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Result<()> {
+    let mut node = Command::new(prepared.tools.node());
+    // One file at a time, because each starts a browser; a time-out, because a page that waits would wait for ever.
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "--test-timeout=180000"])
+        .args(files)
+        .current_dir(checkout.root());
+    program::run(node.envs(environment(prepared.runtime, prepared.tools)))
+}

@@ -1,0 +1,132 @@
+//! Steps, how each ended, and the table of them.
+
+use crate::failure::Result;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// The result of earlier steps, or why there is none.
+pub(super) type Step<T> = std::result::Result<T, &'static str>;
+
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+struct Row {
+    name: &'static str,
+    outcome: Outcome,
+    seconds: f64,
+}
+
+#[derive(Default)]
+pub(super) struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Performs a step and returns its result, or nothing when it failed.
+    pub(super) fn step<T>(&mut self, name: &'static str, perform: impl FnOnce() -> Result<T>) -> Option<T> {
+        println!("\n=== {name}");
+        let started = Instant::now();
+        let result = perform();
+        let seconds = started.elapsed().as_secs_f64();
+        let (outcome, result) = match result {
+            Ok(result) => (Outcome::Passed, Some(result)),
+            Err(failure) => {
+                println!("failed: {failure}");
+                (Outcome::Failed(failure.to_string()), None)
+            }
+        };
+        self.rows.push(Row { name, outcome, seconds });
+        result
+    }
+
+    /// Performs a step that needs what earlier steps brought, or skips it.
+    pub(super) fn step_needing<N>(
+        &mut self,
+        name: &'static str,
+        needed: &Step<N>,
+        perform: impl FnOnce(&N) -> Result<()>,
+    ) {
+        match needed {
+            Ok(needed) => drop(self.step(name, || perform(needed))),
+            Err(reason) => self.skip(name, reason),
+        }
+    }
+
+    pub(super) fn skip(&mut self, name: &'static str, reason: &str) {
+        self.rows.push(Row { name, outcome: Outcome::Skipped(reason.to_owned()), seconds: 0.0 });
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if self.count(|outcome| matches!(outcome, Outcome::Failed(_))) == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    pub(super) fn print(&self) {
+        println!();
+        for row in &self.rows {
+            println!("{row}");
+        }
+        println!("\n{}", self.totals());
+    }
+
+    fn totals(&self) -> String {
+        let passed = self.count(|outcome| matches!(outcome, Outcome::Passed));
+        let failed = self.count(|outcome| matches!(outcome, Outcome::Failed(_)));
+        match self.rows.len() - passed - failed {
+            0 => format!("{passed} passed, {failed} failed"),
+            skipped => format!("{passed} passed, {failed} failed, {skipped} skipped"),
+        }
+    }
+
+    fn count(&self, matches: impl Fn(&Outcome) -> bool) -> usize {
+        self.rows.iter().filter(|row| matches(&row.outcome)).count()
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (word, reason) = match &self.outcome {
+            Outcome::Passed => ("passed", ""),
+            Outcome::Failed(reason) => ("failed", reason.as_str()),
+            Outcome::Skipped(reason) => ("skipped", reason.as_str()),
+        };
+        // One line a step, however many sentences the reason has.
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = format!("{:<16} {word:<7} {:>7.1} s  {reason}", self.name, self.seconds);
+        formatter.write_str(line.trim_end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn a_failed_step_is_counted_and_what_needs_it_is_skipped() {
+        let mut report = Report::default();
+        let first = report.step("first", || Ok(1));
+        let second: Option<()> = report.step("second", || Err(Failure::Explained("it\n  broke".into())));
+        report.step_needing("third", &first.ok_or("first failed"), |_| Ok(()));
+        report.step_needing("fourth", &second.ok_or("second failed"), |()| Ok(()));
+        assert_eq!(report.totals(), "2 passed, 1 failed, 1 skipped");
+        assert_eq!(report.exit_code(), ExitCode::FAILURE);
+        let lines: Vec<String> = report.rows.iter().map(ToString::to_string).collect();
+        assert_eq!(lines[1], "second           failed      0.0 s  it broke");
+        assert_eq!(lines[3], "fourth           skipped     0.0 s  second failed");
+    }
+
+    #[test]
+    fn without_skipped_steps_none_are_mentioned() {
+        let mut report = Report::default();
+        report.step("only", || Ok(()));
+        assert_eq!(report.totals(), "1 passed, 0 failed");
+        assert_eq!(report.exit_code(), ExitCode::SUCCESS);
+    }
+}
