@@ -380,7 +380,9 @@ async fn a_process_in_2_0_is_described_whole() {
     assert!(mhnos_tests::system::is_alive(process.os_pid));
     client.done(Request::Resize { pid, cols: 80, rows: 24 }).await;
     client.done(Request::Detach { pid }).await;
-    // A signal that is not meant to end it is delivered, and says to whom.
+    // A signal that is not meant to end it is delivered, and says to whom. The shell printed before it became `sleep`.
+    let name = || std::fs::read_to_string(format!("/proc/{}/comm", process.os_pid)).unwrap_or_default();
+    mhnos_tests::eventually("the shell is the program it ran", || name() == "sleep\n").await;
     let reply = client.request(Request::Kill { pid, signal: Some("SIGCONT".into()), grace: None }).await;
     let Reply::Killed { signalled, forced, .. } = reply else { panic!("{reply:?}") };
     assert_eq!(signalled.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["sleep"]);
