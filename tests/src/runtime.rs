@@ -129,6 +129,22 @@ impl Setup {
         self
     }
 
+    /// Starts it through another program, which takes this command as its last arguments and becomes it.
+    #[must_use]
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
     /// The folder that holds `workspace`, `state` and `home`, none of which but the last is there yet.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -3,11 +3,23 @@
 /** The WebSocket subprotocol that selects 2.0. */
 export const SUBPROTOCOL = "mhnos.v2";
 
+/** A page of the runtime itself offers this with its ticket behind it, beside SUBPROTOCOL. */
+export const TICKET_SUBPROTOCOL = "mhnos.ticket.";
+
 /** Bytes before the payload of a binary frame. */
 export const FRAME_HEADER_BYTES = 16;
 
 /** Largest input in one binary frame. */
 export const INPUT_FRAME_BYTES = 1048576;
+
+/** Bytes of one block of content in sync. */
+export const SYNC_BLOCK_BYTES = 262144;
+
+/** Largest payload of one frame of a sync session. */
+export const SYNC_FRAME_BYTES = 1114112;
+
+/** Most bytes one `read` of a sync session asks for. */
+export const SYNC_READ_BYTES = 1048576;
 
 /**
  * Correlates a request with its reply. The reply repeats what the request carried, text or number alike.
@@ -107,11 +119,31 @@ topics: Array<Topic>, } | { "type": "origins" } | { "type": "allowOrigin",
 /**
  * `http://host:port`.
  */
+origin: string, 
+/**
+ * What it may do; absent: all.
+ */
+access?: Access, 
+/**
+ * Only for as long as it stays connected, and a minute to come back; absent: from now on.
+ */
+once?: boolean, } | { "type": "denyOrigin", 
+/**
+ * `http://host:port`.
+ */
 origin: string, } | { "type": "revokeOrigin", 
 /**
  * `http://host:port`.
  */
-origin: string, } | { "type": "listFiles", 
+origin: string, } | { "type": "ticket", 
+/**
+ * Of the page that will show it; absent: the page the runtime itself serves.
+ */
+origin?: string, 
+/**
+ * For the next connection of a page that is connected: good for a day in place of half a minute.
+ */
+resume?: boolean, } | { "type": "listFiles", 
 /**
  * A path of the workspace; absent: all of it.
  */
@@ -147,7 +179,55 @@ path: string, } | { "type": "cancel",
 /**
  * Its id.
  */
-transfer: number, };
+transfer: number, } | { "type": "syncOpen", 
+/**
+ * The replica's 32 hexadecimal digits, chosen at random once.
+ */
+replica: string, 
+/**
+ * What it calls itself: part of the names of conflict copies, and shown to people.
+ */
+name: string, 
+/**
+ * The last it was told; 0 at first.
+ */
+sequence: number, 
+/**
+ * Digest of what it told last, in 64 hexadecimal digits; all zero at first.
+ */
+digest: string, 
+/**
+ * Bytes of content the runtime may have on their way to it.
+ */
+window: number, } | { "type": "syncStatus" } | { "type": "syncConflicts" } | { "type": "syncResolve", 
+/**
+ * The path of the conflict copy.
+ */
+path: string, 
+/**
+ * Which version is kept.
+ */
+keep: Keep, } | { "type": "syncVersions", 
+/**
+ * Of this file, or the files in this folder; absent: all.
+ */
+path?: string, } | { "type": "syncRestore", 
+/**
+ * Its id.
+ */
+version: number, 
+/**
+ * Where to; absent: where it was.
+ */
+path?: string, } | { "type": "syncPause" } | { "type": "syncResume" } | { "type": "syncRescan" } | { "type": "syncConfirm", 
+/**
+ * What to do.
+ */
+halt: HaltAnswer, 
+/**
+ * Of one replica, by its key; absent: all that are halted.
+ */
+replica?: string, };
 
 /**
  * Fields of [`Request::Spawn`].
@@ -202,7 +282,7 @@ rows: number, };
 /**
  * What [`Request::Subscribe`] can be about.
  */
-export type Topic = "processes" | "ports" | "health" | "log";
+export type Topic = "processes" | "ports" | "health" | "log" | "origins" | "sync";
 
 /** A request with the id its reply repeats. */
 export type Message = { id?: RequestId } & Request;
@@ -330,7 +410,23 @@ id: RequestId | null,
 /**
  * In order of their names.
  */
-origins: Array<KnownOrigin>, } | { "type": "status", 
+origins: Array<KnownOrigin>, } | { "type": "ticket", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * 64 hexadecimal digits.
+ */
+ticket: string, 
+/**
+ * The address of the runtime's own page, with the ticket in its fragment.
+ */
+url: string, 
+/**
+ * Seconds for which it is good.
+ */
+lifetime: number, } | { "type": "status", 
 /**
  * Of the request.
  */
@@ -378,7 +474,51 @@ mtime: number,
 /**
  * Whether it may be executed.
  */
-executable: boolean, } | { "type": "event", 
+executable: boolean, } | { "type": "syncOpened", 
+/**
+ * Of the request, and the channel of its frames.
+ */
+id: RequestId | null, 
+/**
+ * Changes when the runtime begins a new index: what was agreed on before is then forgotten.
+ */
+epoch: string, 
+/**
+ * Where the runtime is with this replica.
+ */
+sequence: number, 
+/**
+ * Whether the replica has to observe everything and send it whole.
+ */
+full: boolean, 
+/**
+ * Names of folders and files that need not be looked at.
+ */
+ignored: Array<string>, } | { "type": "syncStatus", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * How.
+ */
+status: SyncStatus, } | { "type": "syncConflicts", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * In order of their paths.
+ */
+conflicts: Array<Conflict>, } | { "type": "syncVersions", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * Newest first.
+ */
+versions: Array<Version>, } | { "type": "event", 
 /**
  * What.
  */
@@ -584,12 +724,33 @@ origin: string,
 /**
  * Whether it may use the runtime.
  */
-state: OriginState, };
+state: OriginState, 
+/**
+ * What it may do; `null`: nothing.
+ */
+access: Access | null, 
+/**
+ * When it was allowed, or began to wait, in milliseconds since 1970.
+ */
+since: number | null, 
+/**
+ * When a denial ends, in milliseconds since 1970.
+ */
+until: number | null, 
+/**
+ * Open connections, those that wait included.
+ */
+connections: number, };
 
 /**
  * Where a web page stands.
  */
-export type OriginState = "allowed" | "allowedBySettings" | "waiting";
+export type OriginState = "allowed" | "allowedOnce" | "allowedBySettings" | "waiting" | "denied" | "unknown";
+
+/**
+ * What a web page may do.
+ */
+export type Access = "files" | "full";
 
 /**
  * A file or folder of the workspace.
@@ -626,6 +787,145 @@ export type SkippedFile = {
 path: string, 
 /**
  * Why.
+ */
+reason: string, };
+
+/**
+ * What `syncStatus` says, and `syncChanged` tells.
+ */
+export type SyncStatus = { 
+/**
+ * Whether a person paused it.
+ */
+paused: boolean, 
+/**
+ * Why nothing is done with any replica until a person decides, if that is so.
+ */
+halted: string | null, 
+/**
+ * Those that are connected or were.
+ */
+replicas: Array<SyncReplica>, 
+/**
+ * How many conflicts wait for a person.
+ */
+conflicts: number, 
+/**
+ * Files of the host that cannot be synced, the first of them.
+ */
+problems: Array<SkippedFile>, 
+/**
+ * How many there are in all.
+ */
+problemCount: number, };
+
+/**
+ * A replica of the workspace.
+ */
+export type SyncReplica = { 
+/**
+ * Its 32 hexadecimal digits.
+ */
+key: string, 
+/**
+ * What it calls itself.
+ */
+name: string, 
+/**
+ * The page it belongs to; absent: a local program.
+ */
+origin: string | null, 
+/**
+ * Whether it has a session now.
+ */
+connected: boolean, 
+/**
+ * What is being done.
+ */
+phase: SyncPhase, 
+/**
+ * Why nothing is done with it until a person decides, if that is so.
+ */
+halted: string | null, 
+/**
+ * Files and folders in which it differs from the host, as far as is known.
+ */
+filesToGo: number, 
+/**
+ * Bytes of content that have yet to be moved for them.
+ */
+bytesToGo: number, 
+/**
+ * When both were equal last, in milliseconds since 1970; absent: never.
+ */
+lastSynced: number | null, 
+/**
+ * Its files that cannot be synced, the first of them.
+ */
+problems: Array<SkippedFile>, 
+/**
+ * How many there are in all.
+ */
+problemCount: number, };
+
+/**
+ * What is being done with a replica.
+ */
+export type SyncPhase = "away" | "observing" | "syncing" | "synced" | "paused" | "halted";
+
+/**
+ * A file that was changed on both sides.
+ */
+export type Conflict = { 
+/**
+ * The path that was changed on both sides.
+ */
+path: string, 
+/**
+ * Where the version is that did not keep the name.
+ */
+copy: string, 
+/**
+ * The name of the replica.
+ */
+replica: string, 
+/**
+ * When it was seen, in milliseconds since 1970.
+ */
+time: number, };
+
+/**
+ * Which version a person keeps of a conflict.
+ */
+export type Keep = "name" | "copy" | "both";
+
+/**
+ * What a person decides about a halt.
+ */
+export type HaltAnswer = "confirm" | "restore";
+
+/**
+ * An earlier content of a file that was replaced or removed.
+ */
+export type Version = { 
+/**
+ * For `syncRestore`.
+ */
+id: number, 
+/**
+ * Where it was.
+ */
+path: string, 
+/**
+ * Bytes.
+ */
+size: number, 
+/**
+ * When it was displaced, in milliseconds since 1970.
+ */
+time: number, 
+/**
+ * Why; a few words for a person.
  */
 reason: string, };
 
@@ -688,7 +988,15 @@ connections: number,
 /**
  * Counts of processes.
  */
-counts: ProcessCounts, } | { "kind": "log", 
+counts: ProcessCounts, } | { "kind": "originAsked", 
+/**
+ * The page.
+ */
+origin: KnownOrigin, } | { "kind": "originChanged", 
+/**
+ * The page as it stands now.
+ */
+origin: KnownOrigin, } | { "kind": "log", 
 /**
  * `error`, `warn`, `info`, `debug` or `trace`.
  */
@@ -700,7 +1008,11 @@ time: number,
 /**
  * The line.
  */
-message: string, } | { "kind": "missed", 
+message: string, } | { "kind": "syncChanged", 
+/**
+ * How it stands now.
+ */
+status: SyncStatus, } | { "kind": "missed", 
 /**
  * How many.
  */

@@ -1,16 +1,19 @@
 //! How the kinds of program are called.
 //!
 //! An [`Intent`] is what somebody asked for, its paths already those of the host; [`Invocation`] is the executable, arguments and
-//! environment that carry it out. Programs are found by the [`Toolchain`], and started with a clean environment: `PATH`,
-//! `HOME`, `LANG`, `TERM`, `TZ` and what the intent adds, nothing of the runtime's own.
+//! environment that carry it out. Programs are found by the [`Toolchain`], and started with a clean environment: `PATH`, `LANG`,
+//! `TERM`, `TZ`, what the sandbox says (`HOME`, and more where it is closed) and what the intent adds, nothing of the runtime's own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
+use crate::sandbox::{Mode, Sandbox};
 use crate::toolchain::{self, Toolchain};
 
 mod workerd;
@@ -52,8 +55,8 @@ pub struct Surroundings<'a> {
     pub scratch: &'a Path,
     /// The workspace.
     pub workspace: &'a Path,
-    /// The name of the sandbox mode.
-    pub sandbox: &'a str,
+    /// What it runs in.
+    pub sandbox: &'a Sandbox,
     /// A fresh secret, for programs that need one.
     pub secret: String,
     /// Whether it gets a terminal.
@@ -71,6 +74,8 @@ pub struct Invocation {
     pub environment: Vec<(OsString, OsString)>,
     /// A file it needs, removed when this is dropped.
     pub scratch_file: Option<TempPath>,
+    /// Folders it writes besides those that every program may.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Why there is no way to carry an intent out.
@@ -112,7 +117,7 @@ pub fn invocation(intent: Intent, surroundings: &Surroundings) -> Result<Invocat
     let script = |command: Option<String>, missing| {
         command.filter(|command| !command.is_empty()).ok_or(ProgramError::Incomplete(missing))
     };
-    let mut scratch_file = None;
+    let (mut scratch_file, mut folders) = (None, Vec::new());
     let (program, arguments) = match kind {
         Kind::Node => {
             let script =
@@ -139,12 +144,15 @@ pub fn invocation(intent: Intent, surroundings: &Surroundings) -> Result<Invocat
         Kind::Openclaw => {
             let program = find(&["openclaw"], OPENCLAW_REMEDY)?;
             let arguments = openclaw(command, arguments, &mut environment, surroundings)?;
+            if surroundings.sandbox.mode() != Mode::None {
+                folders.extend(locks_of_openclaw(Path::new("/tmp")));
+            }
             (program, arguments)
         }
     };
     let environment = complete(environment, kind, &program, surroundings);
     let arguments = arguments.into_iter().map(OsString::from).collect();
-    Ok(Invocation { program, arguments, environment, scratch_file })
+    Ok(Invocation { program, arguments, environment, scratch_file, folders })
 }
 
 fn prepend(first: String, mut rest: Vec<String>) -> Vec<String> {
@@ -209,8 +217,22 @@ fn openclaw(
     }
     let workspace = surroundings.workspace.display().to_string();
     environment.entry("OPENCLAW_WORKSPACE".into()).or_insert(workspace);
-    environment.entry("OPENCLAW_SANDBOX".into()).or_insert_with(|| surroundings.sandbox.to_owned());
+    environment
+        .entry("OPENCLAW_SANDBOX".into())
+        .or_insert_with(|| surroundings.sandbox.mode().name().to_owned());
     Ok(prepend(command, arguments))
+}
+
+/// The folder in `parent` in which OpenClaw keeps its locks, made where it is not there: it cannot be told to keep them elsewhere, and a
+/// sandbox does not let it make one there. Only where it is ours alone: anybody may plant something of this name.
+fn locks_of_openclaw(parent: &Path) -> Option<PathBuf> {
+    let user = nix::unistd::geteuid();
+    let folder = parent.join(format!("openclaw-state-locks-{user}"));
+    // There already: then what counts is what it is.
+    let _ = fs::DirBuilder::new().mode(0o700).create(&folder);
+    let found = folder.symlink_metadata().ok()?;
+    let ours_alone = found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o022 == 0;
+    ours_alone.then_some(folder)
 }
 
 /// A port that is free now. Somebody else may take it before it is used: then the program says so and ends.
@@ -239,7 +261,7 @@ fn complete(
     }
     let mut environment: BTreeMap<OsString, OsString> = BTreeMap::new();
     environment.insert("PATH".into(), path);
-    environment.insert("HOME".into(), inherited("HOME").unwrap_or_else(|| "/".into()));
+    environment.extend(surroundings.sandbox.environment());
     environment.insert("LANG".into(), inherited("LANG").unwrap_or_else(|| "C.UTF-8".into()));
     environment.insert("TERM".into(), if surroundings.terminal { "xterm-256color" } else { "dumb" }.into());
     if let Some(zone) = inherited("TZ") {
@@ -252,6 +274,19 @@ fn complete(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Places, Support};
+
+    fn sandbox() -> Sandbox {
+        let folder = |name: &str| Path::new("/state").join(name);
+        let places = Places {
+            workspace: "/ws".into(),
+            home: folder("home"),
+            temporary: folder("tmp"),
+            made: folder("made"),
+            closed: folder(""),
+        };
+        Sandbox::new(Mode::Strict, &Support::Landlock(7), places)
+    }
 
     fn invoke(kind: Kind, command: Option<&str>, arguments: &[&str]) -> Result<Invocation, ProgramError> {
         let toolchain = Toolchain::new(["/bin:/usr/bin".into()]);
@@ -259,7 +294,7 @@ mod tests {
             toolchain: &toolchain,
             scratch: Path::new("/tmp"),
             workspace: Path::new("/ws"),
-            sandbox: "strict",
+            sandbox: &sandbox(),
             secret: "s3cret".into(),
             terminal: kind == Kind::Shell,
         };
@@ -290,7 +325,7 @@ mod tests {
         let environment = invoke(Kind::Shell, Some("sh"), &[]).unwrap().environment;
         let names: Vec<_> =
             environment.iter().map(|(name, _)| name.to_str().unwrap()).filter(|&name| name != "TZ").collect();
-        assert_eq!(names, ["A", "HOME", "LANG", "PATH", "TERM"]);
+        assert_eq!(names, ["A", "HOME", "LANG", "PATH", "TERM", "TMPDIR"]);
     }
 
     #[test]
@@ -301,13 +336,27 @@ mod tests {
     }
 
     #[test]
+    fn locks_are_kept_only_in_a_folder_of_our_own() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let parent = tempfile::tempdir().unwrap();
+        let folder = locks_of_openclaw(parent.path()).unwrap();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(locks_of_openclaw(parent.path()), Some(folder.clone()));
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(locks_of_openclaw(parent.path()), None);
+        fs::remove_dir(&folder).unwrap();
+        symlink("/", &folder).unwrap();
+        assert_eq!(locks_of_openclaw(parent.path()), None);
+    }
+
+    #[test]
     fn a_bare_gateway_gets_what_it_cannot_do_without_and_other_arguments_pass() {
         let toolchain = Toolchain::default();
         let surroundings = Surroundings {
             toolchain: &toolchain,
             scratch: Path::new("/tmp"),
             workspace: Path::new("/ws"),
-            sandbox: "strict",
+            sandbox: &sandbox(),
             secret: "s3cret".into(),
             terminal: false,
         };

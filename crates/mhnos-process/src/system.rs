@@ -27,6 +27,25 @@ pub(crate) fn children(os_pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Whether a process has another among its parents, their parents and so on. It does not descend from itself; one that is gone descends
+/// from everything, as nothing good can be said of it.
+pub fn descends_from(os_pid: u32, ancestor: u32) -> bool {
+    let mut candidate = os_pid;
+    // Deeper than any tree that is meant to be one.
+    for _ in 0..1024 {
+        let parent = i32::try_from(candidate).ok().and_then(stat_fields).and_then(|fields| {
+            fields.split_whitespace().nth(1).and_then(|parent| parent.parse::<u32>().ok())
+        });
+        match parent {
+            None => return true,
+            Some(parent) if parent == ancestor => return true,
+            Some(0 | 1) => return false,
+            Some(parent) => candidate = parent,
+        }
+    }
+    true
+}
+
 /// The name of a process, as `ps` shows it.
 pub(crate) fn name(os_pid: i32) -> String {
     fs::read_to_string(format!("/proc/{os_pid}/comm"))

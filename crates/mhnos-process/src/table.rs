@@ -23,6 +23,7 @@ use crate::log::{LogLimits, OutputLog, Stream};
 use crate::process::{EndReason, Exit, Facts, Measured, Process, State, TerminalSize};
 use crate::pump::{Channel, PIPE_READ, TERMINAL_READ, pump};
 use crate::sample;
+use crate::sandbox::Confinement;
 
 /// First process id.
 const FIRST_PID: u32 = 1000;
@@ -78,6 +79,8 @@ pub struct SpawnRequest<Tag> {
     pub notice: Option<String>,
     /// A file it needs, removed when it is over.
     pub scratch_file: Option<tempfile::TempPath>,
+    /// What it is closed in; `None`: nothing.
+    pub confinement: Option<Confinement>,
     /// Kept with the process, for whoever asks about it.
     pub tag: Tag,
 }
@@ -344,6 +347,7 @@ impl<Tag: Send + Sync + 'static> Shared<Tag> {
         };
         let launch = Launch {
             terminal: request.terminal.is_some(),
+            confined: request.confinement.is_some(),
             data_limit: data_limit(self.limits.memory),
             program: request.program.into_os_string().into_vec(),
             arguments: request.arguments.into_iter().map(OsString::into_vec).collect(),
@@ -354,6 +358,7 @@ impl<Tag: Send + Sync + 'static> Shared<Tag> {
                 .collect(),
         };
         let descriptors: Vec<_> = std::iter::once(request.directory.as_raw_fd())
+            .chain(request.confinement.as_ref().map(AsRawFd::as_raw_fd))
             .chain(connection.theirs.iter().map(AsRawFd::as_raw_fd))
             .collect();
         let launched = match self.guards.take()?.launch(&launch, &descriptors).await {

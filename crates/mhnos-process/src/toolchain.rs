@@ -51,6 +51,11 @@ impl Toolchain {
         self.folders.iter().map(|folder| folder.join(program)).find(|path| is_executable(path))
     }
 
+    /// The folders, in the order they are looked through.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// The folders as a value of `PATH`, for the programs that are started.
     pub fn path_variable(&self) -> OsString {
         std::env::join_paths(&self.folders).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Binary frames of 2.0: bytes that are output, input or content of files.
+//! Binary frames of 2.0: bytes that are output, input, content of files, or records of a sync session.
 //!
 //! ```text
 //! offset 0      1        2           4            8                      16
@@ -6,8 +6,9 @@
 //!          u8     u8       u16 = 0     u32 LE       u64 LE
 //! ```
 //!
-//! `channel` is the process's pid for output and input, and the number of the request that opened it for a file.
-//! `offset` is the absolute position of the payload's first byte in the process's output, in its input, or in the file.
+//! `channel` is the process's pid for output and input, and the number of the request that opened it for a file or a
+//! sync session. `offset` is the absolute position of the payload's first byte in the process's output, in its input, or in
+//! the file; in a sync session it counts the frames this side has sent before.
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -25,6 +26,8 @@ pub enum Kind {
     Input,
     /// A block of a file (either way).
     File,
+    /// Records of a sync session, see [`crate::sync`] (either way).
+    Sync,
 }
 
 /// What stands before the payload.
@@ -32,9 +35,9 @@ pub enum Kind {
 pub struct Header {
     /// What the payload is.
     pub kind: Kind,
-    /// Process or transfer.
+    /// Process, transfer or sync session.
     pub channel: u32,
-    /// Position of the payload's first byte.
+    /// Position of the payload's first byte, or the frame's number.
     pub offset: u64,
 }
 
@@ -48,6 +51,7 @@ impl Header {
             Kind::Stderr => (1, 2),
             Kind::Input => (2, 0),
             Kind::File => (3, 0),
+            Kind::Sync => (4, 0),
         };
         buffer.put_u8(kind);
         buffer.put_u8(stream);
@@ -74,6 +78,7 @@ impl Header {
             (1, 2, 0) => Kind::Stderr,
             (2, 0, 0) => Kind::Input,
             (3, 0, 0) => Kind::File,
+            (4, 0, 0) => Kind::Sync,
             _ => {
                 return Err(format!(
                     "a binary frame of kind {kind}, stream {stream}, flags {reserved} is not known"
@@ -98,8 +103,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(kind in 0..4usize, channel: u32, offset: u64, payload: Vec<u8>) {
-            let kind = [Kind::Stdout, Kind::Stderr, Kind::Input, Kind::File][kind];
+        fn what_is_encoded_is_decoded(kind in 0..5usize, channel: u32, offset: u64, payload: Vec<u8>) {
+            let kind = [Kind::Stdout, Kind::Stderr, Kind::Input, Kind::File, Kind::Sync][kind];
             let header = Header { kind, channel, offset };
             let frame = [&header.encode()[..], &payload].concat();
             prop_assert_eq!(Header::decode(frame.into()), Ok((header, payload.into())));

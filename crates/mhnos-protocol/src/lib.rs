@@ -2,7 +2,7 @@
 //!
 //! Two protocols share one port. [`v1`] is what the published MHNOS speaks: JSON text only, output as strings,
 //! files as arrays of numbers. [`v2`] is negotiated with the WebSocket subprotocol [`v2::SUBPROTOCOL`]: JSON for
-//! control, binary frames ([`frame`]) for bytes. Both are described for people in `docs/protocol.md`.
+//! control, binary frames ([`frame`]) for bytes, and records in such frames ([`sync`]) for two-way sync. All are described for people in `docs/protocol.md` and `docs/sync.md`.
 //!
 //! This crate only names and checks messages; it knows no process, no file and no socket. What a message means is
 //! decided in `mhnos-server`, whose own types are not these. Every number that bounds something stands in [`limits`].
@@ -11,6 +11,7 @@
 pub mod frame;
 pub mod limits;
 mod number_arrays;
+pub mod sync;
 pub mod v1;
 pub mod v2;
 

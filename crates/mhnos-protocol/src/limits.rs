@@ -27,6 +27,57 @@ pub const OVERSIZED_PREFIX_BYTES: usize = 4 << 10;
 /// Connections at once. Further upgrades are refused with 503 until one closes.
 pub const CONNECTIONS: usize = 4096;
 
+/// Connections of one web page's origin at once. Further ones are refused with 429 until one closes.
+pub const CONNECTIONS_PER_ORIGIN: u32 = 256;
+
+/// Connections of one origin that wait for a person's answer. Further ones are refused with 429.
+pub const WAITING_CONNECTIONS_PER_ORIGIN: u32 = 8;
+
+/// Origins that wait for a person's answer at once. Connections of further ones are refused with 429.
+pub const WAITING_ORIGINS: usize = 16;
+
+/// Questions put to a person in [`ASK_AGAIN_TIME`]. Beyond it, pages wait without one: they are in `origins pending`.
+pub const PROMPTS: usize = 16;
+
+/// A person is not asked about the same page again before this has passed, however often it comes and goes.
+pub const ASK_AGAIN_TIME: Duration = Duration::from_secs(60);
+
+/// How long a first denial holds: the page's connections are closed, and nobody is asked about it. Each further one doubles it.
+pub const DENIAL_TIME: Duration = Duration::from_secs(10 * 60);
+
+/// The longest a denial holds.
+pub const DENIAL_TIME_LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a page that was allowed once may be away, to load anew. Then it has to be allowed again.
+pub const ONCE_TIME: Duration = Duration::from_secs(60);
+
+/// Programs one origin may start in a row. Beyond it, one in each [`SPAWN_INTERVAL`]; others are refused with an error.
+pub const SPAWNS_IN_A_ROW: u32 = 256;
+
+/// See [`SPAWNS_IN_A_ROW`].
+pub const SPAWN_INTERVAL: Duration = Duration::from_millis(30);
+
+/// Tickets given out and not used. At the bound the one that ends first is void.
+pub const TICKETS: usize = 64;
+
+/// How long a ticket is good that is to be used at once.
+pub const TICKET_TIME: Duration = Duration::from_secs(30);
+
+/// How long the ticket is good that is printed when the runtime is started in a terminal.
+pub const FIRST_TICKET_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long the ticket of a page that is connected is good for its next connection.
+pub const RESUME_TICKET_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Size at which a file of the audit log is closed and the next one begun.
+pub const AUDIT_FILE_BYTES: u64 = 2 << 20;
+
+/// Files of the audit log that are kept, the open one included. The oldest is deleted.
+pub const AUDIT_FILES: usize = 5;
+
+/// Refused requests are said in the log one by one up to this many a second; beyond it they are counted.
+pub const REFUSALS_LOGGED: u32 = 10;
+
 /// Time for a client to send its upgrade request whole. Then the socket is closed.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
@@ -132,3 +183,27 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lines of the runtime's log kept for those who subscribe to it.
 pub const LOG_LINES: usize = 512;
+
+/// Bytes of one block of content in sync. Content up to this size travels whole, of larger content only the blocks that differ.
+pub const SYNC_BLOCK_BYTES: u64 = 256 << 10;
+
+/// Largest payload of one frame of a sync session. A larger one ends the session with an error.
+pub const SYNC_FRAME_BYTES: usize = (1 << 20) + (64 << 10);
+
+/// Most bytes one `read` of a sync session asks for. One that asks for more ends the session with an error.
+pub const SYNC_READ_BYTES: u32 = 1 << 20;
+
+/// Orders the hub leaves unanswered at a replica. It sends no further ones until some are answered.
+pub const SYNC_ORDERS: usize = 4096;
+
+/// The window a replica may ask for: content on its way to it. A smaller or larger one is taken as the nearest of these.
+pub const SYNC_WINDOW_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 20);
+
+/// Longest text in a sync record, in bytes of UTF-8. Only a reason can be longer when it is written; it is cut.
+pub const SYNC_TEXT_BYTES: usize = u16::MAX as usize;
+
+/// Longest name a replica may give itself in `syncOpen`, in characters. A longer one is refused with an error.
+pub const SYNC_NAME_CHARACTERS: usize = 64;
+
+/// Problems named in one `syncStatus`. Further ones are only counted.
+pub const SYNC_PROBLEMS_SHOWN: usize = 100;

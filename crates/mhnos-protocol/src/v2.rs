@@ -14,14 +14,19 @@
 mod facts;
 mod reply;
 mod request;
+mod sync;
 pub mod typescript;
 
-pub use facts::{Exit, FileEntry, KnownOrigin, Member, OriginState, Process, Signal, SkippedFile, Status};
+pub use facts::{Access, Exit, FileEntry, KnownOrigin, Member, OriginState, Process, Signal, SkippedFile, Status};
 pub use reply::{ErrorCode, Event, Reply};
 pub use request::{Message, Request, Spawn, TerminalSize, Topic, parse};
+pub use sync::{Conflict, HaltAnswer, Keep, SyncPhase, SyncReplica, SyncStatus, Version};
 
 /// The WebSocket subprotocol that selects 2.0.
 pub const SUBPROTOCOL: &str = "mhnos.v2";
+
+/// A page of our own offers this with its ticket behind it, beside [`SUBPROTOCOL`]: browsers let pages choose no other header.
+pub const TICKET_SUBPROTOCOL: &str = "mhnos.ticket.";
 
 /// What [`Reply::Welcome`] says of the protocol.
 pub const PROTOCOL_VERSION: &str = "2.0";
@@ -44,6 +49,31 @@ mod tests {
         ));
         let reply = Reply::Attached { id: Some(RequestId::Number(3)), pid: 1000, from: 5, to: 9, gap: 5 };
         assert_eq!(reply.to_json(), r#"{"type":"attached","id":3,"pid":1000,"from":5,"to":9,"gap":5}"#);
+    }
+
+    #[test]
+    fn requests_about_sync_have_the_documented_form() {
+        let open = r#"{"type":"syncOpen","id":7,"replica":"00","name":"Tab","sequence":3,"digest":"00","window":1048576}"#;
+        let message = parse(open).unwrap();
+        assert!(matches!(message.request, Request::SyncOpen { sequence: 3, window: 1_048_576, .. }));
+        assert!(matches!(
+            parse(r#"{"type":"syncResolve","id":1,"path":"a","keep":"copy"}"#).unwrap().request,
+            Request::SyncResolve { keep: Keep::Copy, .. }
+        ));
+        assert!(matches!(
+            parse(r#"{"type":"syncConfirm","id":1,"halt":"restore"}"#).unwrap().request,
+            Request::SyncConfirm { halt: HaltAnswer::Restore, replica: None }
+        ));
+        assert!(matches!(
+            parse(r#"{"type":"syncVersions"}"#).unwrap().request,
+            Request::SyncVersions { path: None }
+        ));
+        let ignored = vec![".git".into()];
+        let reply = Reply::SyncOpened { id: None, epoch: "e".into(), sequence: 3, full: true, ignored };
+        assert_eq!(
+            reply.to_json(),
+            r#"{"type":"syncOpened","id":null,"epoch":"e","sequence":3,"full":true,"ignored":[".git"]}"#
+        );
     }
 
     #[test]

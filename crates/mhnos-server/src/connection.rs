@@ -6,7 +6,7 @@
 //! socket ─ MessageWriter ─────────────── outbox ─ cursors on logs
 //! ```
 //!
-//! One task reads and acts; another, the [`outbox`], writes. A page that is not approved yet waits in [`waiting`]: its messages are
+//! One task reads and acts; another, the [`outbox`], writes. A page that nobody has decided about waits in [`waiting`]: its messages are
 //! kept unparsed. What takes time (spawn, kill, files) runs in tasks of its own, so many at once and no more.
 
 use std::sync::Arc;
@@ -15,12 +15,14 @@ use bytes::Bytes;
 use mhnos_process::{InputError, ResizeError, TerminalSize};
 use mhnos_protocol::limits;
 use mhnos_protocol::v2::ErrorCode;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::gate::Principal;
 use crate::runtime::{ConnectionCount, Failure, Runtime, RuntimeProcess, check_terminal_size};
-use crate::websocket::{Incoming, MessageReader, MessageWriter, is_violation};
+use crate::trust::audit::Fact;
+use crate::trust::{self, Entered, Standing};
+use crate::websocket::{Incoming, MessageReader, MessageWriter, Socket, is_violation};
 
 mod events;
 mod outbox;
@@ -44,21 +46,35 @@ enum Dialect {
     V2(v2::Session),
 }
 
+/// Whose connection it is, and what counts it for as long as it lasts.
+pub(crate) struct Admission {
+    pub(crate) principal: Principal,
+    /// Of a page.
+    pub(crate) entered: Option<Entered>,
+    pub(crate) count: ConnectionCount,
+}
+
 /// Serves a connection to its end. `stopping` becomes true when the runtime stops.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: Socket>(
     runtime: Arc<Runtime>,
-    socket: TcpStream,
+    socket: S,
     already_read: Bytes,
-    principal: Principal,
+    admission: Admission,
     protocol: Protocol,
     mut stopping: watch::Receiver<bool>,
-    _count: ConnectionCount,
 ) {
-    let (read, write) = socket.into_split();
+    let Admission { principal, mut entered, count: _count } = admission;
+    let (read, write) = socket.halves();
     let mut reader = MessageReader::new(read, already_read, limits::MESSAGE_BYTES);
     let (outbox, writing) = outbox::open(MessageWriter::new(write));
-    let mut writer = tokio::spawn(writing);
+    let writer = tokio::spawn(writing);
+    if is_denied(&runtime, &principal) {
+        outbox.try_send(Outgoing::Close(POLICY_VIOLATION, denied_sentence(&principal)));
+        drop(outbox);
+        return finish(writer).await;
+    }
     tracing::info!(by = %principal, protocol = ?protocol, "connected");
+    runtime.trust.audit.write(Fact::Connected { by: principal.to_string() });
 
     let shared =
         Session { runtime, principal, outbox, at_once: Arc::new(Semaphore::new(limits::REQUESTS_AT_ONCE)) };
@@ -70,23 +86,30 @@ pub(crate) async fn serve(
     };
 
     let mut goodbye = None;
-    let mut changes = runtime.gate.changes();
-    let mut waiting =
-        (!runtime.gate.is_allowed(&principal)).then(|| waiting::Queue::new(&runtime, &principal));
+    let mut changes = runtime.trust.changes();
+    let is_allowed = || runtime.trust.access(&principal).is_some();
+    let mut waiting = (!is_allowed()).then(|| waiting::Queue::new(&runtime));
     loop {
         if let Some(queue) = &mut waiting {
             reader.set_limit(limits::WAITING_MESSAGE_BYTES);
             tokio::select! {
-                approved = queue.approved(&runtime, &principal) => match approved {
-                    waiting::Outcome::Approved(messages) => {
+                decided = queue.decided(&runtime, &principal) => match decided {
+                    waiting::Outcome::Denied => {
+                        goodbye = Some((POLICY_VIOLATION, denied_sentence(&principal)));
+                        break;
+                    }
+                    waiting::Outcome::Allowed(messages) => {
                         tracing::info!(by = %principal, "approved");
+                        if let Some(entered) = &mut entered {
+                            entered.admitted();
+                        }
                         reader.set_limit(limits::MESSAGE_BYTES);
                         waiting = None;
                         for message in messages {
                             dialect.act(message).await;
                         }
                     }
-                    waiting::Outcome::Expired(message) => dialect.refuse(&message, &waiting::sentence(&principal)).await,
+                    waiting::Outcome::Expired(message) => dialect.refuse(&message, &waiting_sentence(&principal)).await,
                 },
                 message = reader.next() => match message {
                     Ok(Incoming::Close) => break,
@@ -106,7 +129,7 @@ pub(crate) async fn serve(
         tokio::select! {
             // In this order: no flood of messages may hold up that the page is no longer allowed.
             biased;
-            Ok(()) = changes.changed() => if !runtime.gate.is_allowed(&principal) {
+            Ok(()) = changes.changed() => if !is_allowed() {
                 goodbye = Some((POLICY_VIOLATION, format!("{principal} is no longer allowed")));
                 break;
             },
@@ -128,11 +151,29 @@ pub(crate) async fn serve(
     };
     outbox.try_send(farewell);
     drop((dialect, outbox));
-    // A client that does not read is not waited for.
+    finish(writer).await;
+    tracing::info!(by = %principal, "disconnected");
+}
+
+/// Waits for what is still to be written. A client that does not read is not waited for.
+async fn finish(mut writer: JoinHandle<()>) {
     if tokio::time::timeout(limits::CLOSE_TIME, &mut writer).await.is_err() {
         writer.abort();
     }
-    tracing::info!(by = %principal, "disconnected");
+}
+
+fn is_denied(runtime: &Runtime, principal: &Principal) -> bool {
+    principal.origin().is_some_and(|origin| runtime.trust.standing(origin) == Standing::Denied)
+}
+
+/// What a denied page is told: its reason of the close has room for 123 bytes.
+fn denied_sentence(principal: &Principal) -> String {
+    format!("{principal:.60} was denied: mhnos-runtime origins allow undoes it")
+}
+
+/// What a page that waits is told.
+fn waiting_sentence(principal: &Principal) -> String {
+    principal.origin().map(trust::sentence).unwrap_or_default()
 }
 
 /// Waits until the runtime stops.

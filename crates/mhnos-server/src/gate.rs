@@ -1,106 +1,21 @@
 //! The gate: who may talk to the runtime, decided from facts the client cannot choose, before anything it says is parsed.
 //!
 //! 1. `Host` must name this machine and our port. A page that reached us under another name (DNS rebinding) stops here.
-//! 2. With an `Origin`, which every browser sends and no page can change, the origin is looked up. Known: welcome. Valid but unknown:
-//!    connected, and kept waiting for a person's approval. `null` or malformed: refused.
+//! 2. With an `Origin`, which every browser sends and no page can change, the client is a page of that origin; what it may do is
+//!    [`trust`](crate::trust)'s to say. `null` or malformed: refused. A page of our own is let in with a ticket, and not otherwise.
 //! 3. Without one, the client is a program of this machine, and must show the token that only this user can read.
+//!
+//! Programs that come through the Unix socket of the state folder do not pass here: there the kernel says who they are ([`crate::control`]).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use mhnos_protocol::v2::{KnownOrigin, OriginState};
+use mhnos_protocol::v2;
 use subtle::ConstantTimeEq;
-use tokio::sync::watch;
 
-use crate::settings::Settings;
-
-/// A web origin: scheme, host and port, in the form browsers send it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin(String);
-
-impl Origin {
-    /// Understands the value of an `Origin` header, which browsers send in one form only: lower case, no default port, no path.
-    pub fn from_header(value: &str) -> Option<Self> {
-        Self::from_setting(value).filter(|origin| origin.0 == value)
-    }
-
-    /// Understands what a person writes: upper case, a default port or a slash at the end do not matter.
-    pub fn from_setting(text: &str) -> Option<Self> {
-        const LONGEST: usize = 300;
-        let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-        let (scheme, authority) = text.split_once("://")?;
-        let scheme_fits = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-        let (host, port) = split_port(authority)?;
-        if !scheme_fits || scheme == "file" || text.len() > LONGEST || !is_host(host) {
-            return None;
-        }
-        let default = match scheme {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        };
-        Some(match port.filter(|port| Some(*port) != default) {
-            Some(port) => Self(format!("{scheme}://{host}:{port}")),
-            None => Self(format!("{scheme}://{host}")),
-        })
-    }
-
-    /// Whether the page was served from this machine.
-    pub fn is_loopback(&self) -> bool {
-        let Some((host, _)) = self.0.split_once("://").and_then(|(_, authority)| split_port(authority))
-        else {
-            return false;
-        };
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || address.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-            || address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-/// Whether a value of `Host` is one of the names of this machine's loopback, with this port.
-pub fn is_own_host(host: &str, port: u16) -> bool {
-    let host = host.to_ascii_lowercase();
-    split_port(&host).is_some_and(|(name, given)| {
-        ["localhost", "127.0.0.1", "[::1]"].contains(&name) && given.unwrap_or(80) == port
-    })
-}
-
-/// Host, as it stands, and port of `host`, `host:port` or `[address]:port`.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let end_of_host = if authority.starts_with('[') {
-        authority.find(']')? + 1
-    } else {
-        authority.find(':').unwrap_or(authority.len())
-    };
-    let (host, rest) = authority.split_at(end_of_host);
-    if rest.is_empty() {
-        return Some((host, None));
-    }
-    let digits = rest.strip_prefix(':')?;
-    // `parse` alone would take a sign, and 0 is no port.
-    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-    Some((host, Some(digits.parse().ok().filter(|_| canonical)?)))
-}
-
-/// Whether this can stand for a host in an origin.
-fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return address.parse::<Ipv6Addr>().is_ok();
-    }
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-}
+use crate::origin::{Origin, is_own_host};
+use crate::trust::Trust;
 
 /// Who a connection belongs to. Everything it may see and touch follows from this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,46 +63,24 @@ pub struct Refusal {
 pub struct Gate {
     port: u16,
     allowed_hosts: Vec<String>,
-    allow_loopback: bool,
     token: String,
-    /// Origins the settings name.
-    settled: BTreeSet<Origin>,
-    /// Origins a person has allowed. Connections watch it.
-    allowed: watch::Sender<BTreeSet<Origin>>,
-    /// How many connections of each origin wait. Held for a change of a number, never across an await.
-    waiting: Mutex<BTreeMap<Origin, u32>>,
-}
-
-/// An origin that waits, for as long as this is held.
-pub struct Waiting<'gate> {
-    gate: &'gate Gate,
-    origin: Origin,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.gate.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = waiting.get_mut(&self.origin) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.origin);
-            }
-        }
-    }
+    trust: Arc<Trust>,
 }
 
 impl Gate {
-    /// A gate for the port that was bound. `allowed` are the origins a person has allowed before.
-    pub fn new(settings: &Settings, port: u16, token: String, allowed: BTreeSet<Origin>) -> Self {
-        Self {
-            port,
-            allowed_hosts: settings.allowed_hosts.clone(),
-            allow_loopback: settings.allow_loopback_origins,
-            token,
-            settled: settings.allowed_origins.iter().cloned().collect(),
-            allowed: watch::Sender::new(allowed),
-            waiting: Mutex::default(),
-        }
+    /// A gate for the port that was bound. `allowed_hosts` are further values of `Host`, in lower case.
+    pub fn new(allowed_hosts: Vec<String>, port: u16, token: String, trust: Arc<Trust>) -> Self {
+        Self { port, allowed_hosts, token, trust }
+    }
+
+    /// What it is told about pages.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// The port that was bound.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether the request was sent to this machine under a name of its own.
@@ -212,17 +105,26 @@ impl Gate {
     /// Whose connection this would be.
     ///
     /// # Errors
-    /// 403 for an origin that is `null` or malformed, 401 for a local program without the token.
+    /// 403 for an origin that is `null` or malformed, and for a ticket that is not good; 401 for a local program without the token.
     pub fn identify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
         if headers.contains_key(header::ORIGIN) {
-            return match single(headers, header::ORIGIN).and_then(Origin::from_header) {
-                Some(origin) => Ok(Principal::Page(origin)),
-                None => Err(Refusal {
-                    status: StatusCode::FORBIDDEN,
-                    reason: "a page without an origin of its own (a file, a sandboxed frame) cannot use this runtime: serve it \
-                             from http://localhost"
-                        .into(),
-                }),
+            let refused = |reason: &str| Refusal { status: StatusCode::FORBIDDEN, reason: reason.into() };
+            let origin = single(headers, header::ORIGIN).and_then(Origin::from_header).ok_or_else(|| {
+                refused(
+                    "a page without an origin of its own (a file, a sandboxed frame) cannot use this runtime: serve it from \
+                     http://localhost",
+                )
+            })?;
+            let is_own = self.is_own(&origin);
+            return match ticket(headers) {
+                Some(ticket) if self.trust.tickets.redeem(ticket, &origin, is_own) => Ok(Principal::Control),
+                Some(_) => Err(refused(
+                    "this ticket is used up or too old: open the page anew with `mhnos-runtime console`",
+                )),
+                None if is_own => Err(refused(
+                    "the runtime's own page needs a ticket: open it with `mhnos-runtime console`",
+                )),
+                None => Ok(Principal::Page(origin)),
             };
         }
         let given = single(headers, header::AUTHORIZATION)
@@ -239,51 +141,20 @@ impl Gate {
         })
     }
 
-    /// Whether this connection's messages may be acted on now.
-    pub fn is_allowed(&self, principal: &Principal) -> bool {
-        match principal {
-            Principal::Control => true,
-            Principal::Page(origin) => self.is_settled(origin) || self.allowed.borrow().contains(origin),
-        }
+    /// Whether a page of this origin was served by the runtime itself.
+    fn is_own(&self, origin: &Origin) -> bool {
+        origin.to_string().strip_prefix("http://").is_some_and(|host| is_own_host(host, self.port))
     }
+}
 
-    /// Whether the settings allow an origin, whatever a person says meanwhile.
-    pub fn is_settled(&self, origin: &Origin) -> bool {
-        self.settled.contains(origin) || (self.allow_loopback && origin.is_loopback())
-    }
-
-    /// Lets an origin in from now on, also on connections that wait, or no longer. What is allowed then.
-    pub fn set_allowed(&self, origin: &Origin, allow: bool) -> BTreeSet<Origin> {
-        self.allowed.send_modify(|allowed| {
-            if allow {
-                allowed.insert(origin.clone());
-            } else {
-                allowed.remove(origin);
-            }
-        });
-        self.allowed.borrow().clone()
-    }
-
-    /// Notes that a connection of this origin waits.
-    pub fn note_waiting(&self, origin: &Origin) -> Waiting<'_> {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(origin.clone()).or_default() += 1;
-        Waiting { gate: self, origin: origin.clone() }
-    }
-
-    /// Every origin that is named in the settings, was allowed, or waits.
-    pub fn known(&self) -> Vec<KnownOrigin> {
-        let mut known: BTreeMap<Origin, OriginState> = BTreeMap::new();
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(waiting.keys().cloned().map(|origin| (origin, OriginState::Waiting)));
-        known.extend(self.allowed.borrow().iter().cloned().map(|origin| (origin, OriginState::Allowed)));
-        known.extend(self.settled.iter().cloned().map(|origin| (origin, OriginState::AllowedBySettings)));
-        known.into_iter().map(|(origin, state)| KnownOrigin { origin: origin.to_string(), state }).collect()
-    }
-
-    /// Changes whenever an origin is allowed or no longer is.
-    pub fn changes(&self) -> watch::Receiver<BTreeSet<Origin>> {
-        self.allowed.subscribe()
-    }
+/// The ticket a page shows: browsers let it choose no other header than this one.
+fn ticket(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|offer| offer.trim().strip_prefix(v2::TICKET_SUBPROTOCOL))
 }
 
 /// The value of a header that stands exactly once and is plain text.

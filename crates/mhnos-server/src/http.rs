@@ -1,10 +1,9 @@
-//! The HTTP side: accepts connections, answers `/health`, and upgrades `/` to a WebSocket.
+//! The HTTP side: accepts connections, answers `/health`, serves the console's page, and upgrades `/` to a WebSocket.
 //!
 //! Every request passes the gate's look at `Host` first. An upgraded connection leaves HTTP for good: the plain socket is handed to
 //! `connection`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -22,23 +21,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::connection::{self, Protocol};
-use crate::gate::Refusal;
+use crate::connection::{self, Admission, Protocol};
+use crate::console;
+use crate::gate::{Principal, Refusal};
 use crate::runtime::Runtime;
+use crate::trust::RefusalLog;
+use crate::websocket::Socket;
 
 /// What the handlers need.
 #[derive(Clone)]
-struct Shared {
-    runtime: Arc<Runtime>,
-    stopping: watch::Receiver<bool>,
+pub(crate) struct Shared {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) stopping: watch::Receiver<bool>,
+    refusals: Arc<RefusalLog>,
+}
+
+impl Shared {
+    pub(crate) fn new(runtime: Arc<Runtime>, stopping: watch::Receiver<bool>) -> Self {
+        Self { runtime, stopping, refusals: Arc::default() }
+    }
 }
 
 /// Serves connections of a bound listener until `stopping` becomes true.
 pub async fn serve(listener: TcpListener, runtime: Arc<Runtime>, mut stopping: watch::Receiver<bool>) {
-    let shared = Shared { runtime, stopping: stopping.clone() };
+    let shared = Shared::new(runtime, stopping.clone());
     let router = Router::new()
-        .route("/", any(upgrade))
+        .route("/", any(root))
         .route("/health", get(health))
+        .merge(console::routes())
         .fallback(async || {
             (StatusCode::NOT_FOUND, "there is nothing here: the runtime is at / (WebSocket) and /health\n")
         })
@@ -50,7 +60,12 @@ pub async fn serve(listener: TcpListener, runtime: Arc<Runtime>, mut stopping: w
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         match accepted {
-            Ok((socket, peer)) => accept(socket, peer, router.clone(), stopping.clone()),
+            Ok((socket, peer)) => {
+                if let Err(error) = tune(&socket) {
+                    tracing::debug!(%peer, %error, "a socket could not be tuned");
+                }
+                accept(socket, router.clone(), stopping.clone());
+            }
             Err(error) => {
                 // Out of descriptors, most likely: those who are connected may give some back.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -60,10 +75,8 @@ pub async fn serve(listener: TcpListener, runtime: Arc<Runtime>, mut stopping: w
     }
 }
 
-fn accept(socket: TcpStream, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<bool>) {
-    if let Err(error) = tune(&socket) {
-        tracing::debug!(%peer, %error, "a socket could not be tuned");
-    }
+/// Speaks HTTP on a socket until it is upgraded, or ends.
+pub(crate) fn accept<S: Socket>(socket: S, router: Router, mut stopping: watch::Receiver<bool>) {
     tokio::spawn(async move {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -72,7 +85,7 @@ fn accept(socket: TcpStream, peer: SocketAddr, router: Router, mut stopping: wat
             .with_upgrades();
         tokio::select! {
             served = connection => if let Err(error) = served {
-                tracing::debug!(%peer, %error, "a request broke off");
+                tracing::debug!(%error, "a request broke off");
             },
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
@@ -110,7 +123,7 @@ async fn check_host(State(shared): State<Shared>, request: Request, next: Next) 
     match shared.runtime.gate.check_host(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            tracing::warn!(host = ?request.headers().get(header::HOST), "refused: not our name");
+            shared.refusals.note(|| format!("{:?} is not our name", request.headers().get(header::HOST)));
             refusal.into_response()
         }
     }
@@ -120,19 +133,33 @@ async fn health(State(shared): State<Shared>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(shared.runtime.health())).into_response()
 }
 
-async fn upgrade(State(shared): State<Shared>, mut request: Request) -> Response {
+async fn root(State(shared): State<Shared>, request: Request) -> Response {
+    let headers = request.headers();
+    if accept_key(&request).is_none() {
+        let is_navigation = [header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::ORIGIN]
+            .iter()
+            .all(|name| !headers.contains_key(name));
+        if is_navigation && request.method() == Method::GET {
+            return console::page(shared.runtime.gate.port());
+        }
+    }
+    let principal = match shared.runtime.gate.identify(headers) {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            shared.refusals.note(|| format!("{} from {:?}", refusal.status, headers.get(header::ORIGIN)));
+            return refusal.into_response();
+        }
+    };
+    upgrade::<TcpStream>(shared, request, principal)
+}
+
+/// Makes a WebSocket of a request of somebody who is known by now.
+pub(crate) fn upgrade<S: Socket>(shared: Shared, mut request: Request, principal: Principal) -> Response {
     let Some(accept_key) = accept_key(&request) else {
         let sentence = "this is the runtime's WebSocket: connect to it with `runtime connect` in MHNOS\n";
         return (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], sentence).into_response();
     };
     let headers = request.headers();
-    let principal = match shared.runtime.gate.identify(headers) {
-        Ok(principal) => principal,
-        Err(refusal) => {
-            tracing::warn!(origin = ?headers.get(header::ORIGIN), status = %refusal.status, "refused");
-            return refusal.into_response();
-        }
-    };
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return (StatusCode::UPGRADE_REQUIRED, [(header::SEC_WEBSOCKET_VERSION, "13")], "use version 13\n")
             .into_response();
@@ -142,15 +169,23 @@ async fn upgrade(State(shared): State<Shared>, mut request: Request) -> Response
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections are open: close some\n")
             .into_response();
     };
+    let entered = match principal.origin().map(|origin| shared.runtime.trust.enter(origin)).transpose() {
+        Ok(entered) => entered,
+        Err(refusal) => {
+            shared.refusals.note(|| format!("{} from {principal}", refusal.status));
+            return refusal.into_response();
+        }
+    };
+    let admission = Admission { principal, entered, count };
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        let parts = match upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>()) {
+        let parts = match upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<S>>()) {
             Ok(Ok(parts)) => parts,
             Ok(Err(_)) | Err(_) => return tracing::debug!("an upgrade broke off"),
         };
         let (runtime, stopping) = (shared.runtime, shared.stopping);
         let socket = parts.io.into_inner();
-        connection::serve(runtime, socket, parts.read_buf, principal, protocol, stopping, count).await;
+        connection::serve(runtime, socket, parts.read_buf, admission, protocol, stopping).await;
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -9,16 +9,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use mhnos_process::log::LogLimits;
+use mhnos_process::sandbox::{self, Mode, Sandbox};
 use mhnos_process::toolchain::Toolchain;
 use mhnos_process::{EndReason, Exit, KillError, Limits, Process, ProcessTable, signal};
 use mhnos_protocol::v2::ErrorCode;
 use mhnos_protocol::{Health, ProcessCounts, ProcessKind, limits, v1, v2};
 use tokio::sync::OnceCell;
 
-use crate::gate::{Gate, Origin, Principal};
+use crate::gate::{Gate, Principal};
 use crate::logging::LogLines;
+use crate::origin::Origin;
 use crate::settings::Settings;
 use crate::state::{StateDirectory, random_hexadecimal};
+use crate::trust::audit::Fact;
+use crate::trust::{Access, DecideError, Decision, Trust};
 use crate::workspace::{FileError, Workspace};
 
 mod launch;
@@ -78,10 +82,14 @@ pub struct Runtime {
     pub settings: Settings,
     /// Who may talk to it.
     pub gate: Gate,
+    /// What web pages may do.
+    pub trust: Arc<Trust>,
     /// The files.
     pub workspace: Arc<Workspace>,
     /// The processes.
     pub table: ProcessTable<Tag>,
+    /// What they are closed in.
+    pub sandbox: Sandbox,
     /// The lines of its log.
     pub log_lines: LogLines,
     /// Addresses it listens on.
@@ -89,7 +97,6 @@ pub struct Runtime {
     /// Differs from every other runtime's, earlier and later ones of this machine included.
     pub instance: String,
     state: StateDirectory,
-    scratch: PathBuf,
     /// Asked for when first needed, because the person's shell may take its time.
     toolchain: OnceCell<Arc<Toolchain>>,
     started: Instant,
@@ -131,21 +138,31 @@ impl Runtime {
                 file: limits::OUTPUT_FILE_BYTES,
                 ahead: limits::OUTPUT_AHEAD_BYTES,
                 stalled_viewer: limits::STALLED_VIEWER_TIME,
-                folder: scratch.clone(),
+                folder: scratch,
             },
         };
         // The running executable, even where its file was replaced by an upgrade in the meantime.
         let table = ProcessTable::new(limits, "/proc/self/exe".into(), vec!["guard".into()]);
+        let places = state.places(workspace.root().to_owned());
+        let sandbox = Sandbox::new(settings.sandbox, &sandbox::probe(), places);
+        match sandbox.achieved() {
+            Ok(_) if sandbox.mode() == Mode::None => {
+                tracing::warn!("programs run with all your rights on files, because the sandbox is none");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!("no program will be started: {error}"),
+        }
         Self {
             settings,
+            trust: Arc::clone(gate.trust()),
             gate,
             workspace: Arc::new(workspace),
             table,
+            sandbox,
             log_lines,
             addresses,
             instance: random_hexadecimal::<8>(),
             state,
-            scratch,
             toolchain: OnceCell::new(),
             started: Instant::now(),
             connections: AtomicU32::new(0),
@@ -218,6 +235,7 @@ impl Runtime {
             Failure::new(ErrorCode::Malformed, error)
         })?;
         tracing::info!(pid, signal = name, by = %principal, "kill");
+        self.trust.audit.write(Fact::Killed { pid, by: principal.to_string(), signal: name.into() });
         let killed = if signal::is_meant_to_end(number) {
             process.end(number, grace, EndReason::Requested).await.map(Killed::Ended)
         } else {
@@ -229,42 +247,47 @@ impl Runtime {
         })
     }
 
-    /// Lets a web page use the runtime, or no longer: then what it started is ended, and its connections close themselves.
-    /// Only for local programs.
+    /// Carries out what a person decided about a web page. What a page may no longer do ends at once: its connections close themselves,
+    /// and what it started is ended. Only for local programs.
     ///
     /// # Errors
-    /// When this is a page, the text is no origin, the settings allow it anyway, or the decision cannot be written down.
-    pub fn set_allowed(&self, principal: &Principal, origin: &str, allow: bool) -> Result<(), Failure> {
+    /// When this is a page, the text is no origin, the settings say otherwise, or the decision cannot be written down.
+    pub async fn decide(
+        &self,
+        principal: &Principal,
+        origin: &str,
+        decision: Decision,
+    ) -> Result<(), Failure> {
         self.only_control(principal)?;
         let origin = Origin::from_setting(origin).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::Malformed,
-                format!("{origin:?} is no origin of a web page: write http://host:port"),
-            )
+            let error = format!("{origin:?} is no origin of a web page: write http://host:port");
+            Failure::new(ErrorCode::Malformed, error)
         })?;
-        if !allow && self.gate.is_settled(&origin) {
-            let error = format!(
-                "{origin} is allowed by the settings: take it out of --allow-origin or MHNOS_ALLOWED_ORIGINS"
-            );
-            return Err(Failure::new(ErrorCode::Forbidden, error));
-        }
-        let allowed: Vec<String> =
-            self.gate.set_allowed(&origin, allow).iter().map(Origin::to_string).collect();
-        tracing::info!(%origin, allow, "decided");
-        if !allow {
-            let page = Principal::Page(origin);
+        let (trust, page) = (Arc::clone(&self.trust), Principal::Page(origin.clone()));
+        let decided = tokio::task::spawn_blocking(move || trust.decide(&origin, decision)).await;
+        if self.trust.access(&page) != Some(Access::Full) {
             for process in self.processes(&page) {
                 tokio::spawn(async move {
                     process.end(nix::libc::SIGTERM, limits::KILL_GRACE, EndReason::Requested).await
                 });
             }
         }
-        self.state.set_allowed_origins(&allowed).map_err(|error| {
-            Failure::new(
-                ErrorCode::Failed,
-                format!("this holds only until the runtime stops, because {error}"),
-            )
-        })
+        match decided {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error @ DecideError::Settled(_))) => {
+                Err(Failure::new(ErrorCode::Forbidden, error.to_string()))
+            }
+            Ok(Err(error @ DecideError::Store(_))) => Err(Failure::new(ErrorCode::Failed, error.to_string())),
+            Err(error) => Err(Failure::new(ErrorCode::Failed, error.to_string())),
+        }
+    }
+
+    /// A ticket for a page of our own, and the address of the one we serve with it.
+    pub fn ticket(&self, by: &Principal, origin: Option<Origin>, lifetime: Duration) -> (String, String) {
+        let ticket = self.trust.tickets.issue(origin, lifetime);
+        self.trust.audit.write(Fact::TicketIssued { by: by.to_string() });
+        let url = format!("http://localhost:{}/#ticket={ticket}", self.gate.port());
+        (ticket, url)
     }
 
     /// Refuses what is not for web pages.
@@ -315,13 +338,18 @@ impl Runtime {
             addresses: self.addresses.clone(),
             workspace: self.workspace.root().display().to_string(),
             sandbox: self.settings.sandbox.name().into(),
-            sandbox_achieved: SANDBOX_ACHIEVED.into(),
+            sandbox_achieved: self.sandbox_achieved(),
             allow_openclaw: self.settings.allow_openclaw,
             max_processes: self.settings.max_processes,
             max_memory: self.settings.max_memory,
             connections: self.connections(),
             counts: self.counts(),
         }
+    }
+
+    /// What programs really run in, or why none is started. Said as it is, whatever was asked for.
+    pub fn sandbox_achieved(&self) -> String {
+        self.sandbox.achieved().unwrap_or_else(|error| format!("no program is started: {error}"))
     }
 
     /// Open connections.
@@ -338,10 +366,6 @@ impl Runtime {
         Some(ConnectionCount { runtime: Arc::clone(self) })
     }
 }
-
-/// What programs really run in. Said as it is, whatever was asked for.
-pub const SANDBOX_ACHIEVED: &str = "limits only: memory, process count, clean environment, whole-tree kill; files outside \
-                                    the workspace are not closed off yet";
 
 /// What became of a kill.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `mhnos-runtime serve`: puts the parts together, says where it listens, and ends everything in good order.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::gate::{Gate, Origin};
+use crate::control;
+use crate::gate::{Gate, Principal};
 use crate::http;
 use crate::logging;
-use crate::runtime::{Runtime, SANDBOX_ACHIEVED};
+use crate::runtime::Runtime;
 use crate::settings::{ServeArguments, Settings, SettingsError};
 use crate::state::{RunningRuntime, StateDirectory, StateError};
+use crate::trust::audit::Fact;
+use crate::trust::{StoreError, Trust};
 use crate::workspace::{Workspace, now};
 
 /// Why the runtime does not run.
@@ -30,6 +33,9 @@ pub enum ServeError {
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What a person decided about web pages.
+    #[error(transparent)]
+    Trust(#[from] StoreError),
     /// The workspace.
     #[error(
         "the workspace {path} cannot be used: {error}: check its owner and permissions, or name another with --workspace"
@@ -95,14 +101,26 @@ async fn serve(
     let scratch = state.fresh_scratch()?;
     let workspace = Workspace::open(&settings.workspace)
         .map_err(|error| ServeError::Workspace { path: settings.workspace.clone(), error })?;
-    let allowed = state.allowed_origins()?.iter().filter_map(|origin| Origin::from_setting(origin)).collect();
-    let gate = Gate::new(&settings, port, token, allowed);
+    let trust = Trust::open(
+        settings.allowed_origins.iter().cloned().collect(),
+        settings.allow_loopback_origins,
+        state.path(),
+    )?;
+    let gate = Gate::new(settings.allowed_hosts.clone(), port, token, Arc::new(trust));
+    let commands = control::bind(&state)?;
     let addresses = listeners
         .iter()
         .filter_map(|listener| Some(format!("ws://{}", listener.local_addr().ok()?)))
         .collect();
-    let runtime =
-        Arc::new(Runtime::new(settings, gate, workspace, state.clone(), scratch, addresses, log_lines));
+    let runtime = Arc::new(Runtime::new(
+        settings,
+        gate,
+        workspace,
+        state.clone(),
+        scratch,
+        addresses,
+        log_lines,
+    ));
 
     let mut interrupts = Stops::new()?;
     let (stop, stopping) = watch::channel(false);
@@ -110,6 +128,7 @@ async fn serve(
     for listener in listeners {
         serving.spawn(http::serve(listener, Arc::clone(&runtime), stopping.clone()));
     }
+    serving.spawn(control::serve(commands, Arc::clone(&runtime), stopping.clone()));
     let url = format!("ws://127.0.0.1:{port}");
     state.announce(&RunningRuntime {
         pid: std::process::id(),
@@ -121,11 +140,20 @@ async fn serve(
     })?;
     // Whoever started us may have closed our output; that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "MHNOS runtime listening on {url}");
+    if std::io::stdout().is_terminal() {
+        // Only to a person: a ticket must not end up in a log.
+        let (_, console) = runtime.ticket(&Principal::Control, None, limits::FIRST_TICKET_TIME);
+        let _ = writeln!(std::io::stdout(), "Console, for the next five minutes: {console}");
+    }
+    runtime.trust.audit.write(Fact::Started {
+        version: env!("CARGO_PKG_VERSION").into(),
+        sandbox: runtime.sandbox_achieved(),
+    });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workspace = %runtime.workspace.root().display(),
         state = %state.path().display(),
-        sandbox = SANDBOX_ACHIEVED,
+        sandbox = runtime.sandbox_achieved(),
         "listening on {url}"
     );
     let warming = Arc::clone(&runtime);
@@ -140,6 +168,7 @@ async fn serve(
         name = interrupts.next() => tracing::warn!(signal = name, "stopped at once: programs are ended by force"),
     }
     state.withdraw();
+    runtime.trust.audit.write(Fact::Stopped);
     let _ = stop.send(true);
     let deadline = tokio::time::Instant::now() + limits::CLOSE_TIME;
     while runtime.connections() > 0 && tokio::time::Instant::now() < deadline {

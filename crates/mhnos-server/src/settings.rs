@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use mhnos_process::sandbox::Mode;
 use serde::Deserialize;
 
-use crate::gate::Origin;
+use crate::origin::Origin;
 use crate::state::StateDirectory;
 
 /// Flags of `mhnos-runtime serve`.
@@ -26,7 +27,8 @@ pub struct ServeArguments {
     /// Further host:port under which the runtime may be addressed; repeatable [env: MHNOS_ALLOWED_HOSTS]
     #[arg(long = "allow-host", value_name = "HOST:PORT")]
     pub allow_host: Vec<String>,
-    /// What programs may touch: strict, relaxed or none [env: MHNOS_SANDBOX] [default: strict]
+    /// What programs may touch. strict: write the workspace, read the system. relaxed: read all you can, too.
+    /// none: whatever YOU can [env: MHNOS_SANDBOX] [default: strict]
     #[arg(long, value_name = "MODE")]
     pub sandbox: Option<String>,
     /// Let pages start the OpenClaw agent [env: MHNOS_ALLOW_OPENCLAW=true]
@@ -47,41 +49,6 @@ pub struct ServeArguments {
     pub dangerously_listen_on: Option<IpAddr>,
 }
 
-/// What programs may touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sandbox {
-    /// Write only the workspace and private folders; do not read the person's home.
-    Strict,
-    /// Read what the person can, write as strict.
-    Relaxed,
-    /// Limits and tree kill only.
-    None,
-}
-
-impl Sandbox {
-    /// The name in settings and on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Relaxed => "relaxed",
-            Self::None => "none",
-        }
-    }
-}
-
-impl FromStr for Sandbox {
-    type Err = &'static str;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "strict" => Ok(Self::Strict),
-            "relaxed" => Ok(Self::Relaxed),
-            "none" => Ok(Self::None),
-            _ => Err("use strict, relaxed or none"),
-        }
-    }
-}
-
 /// All settings, complete and checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -96,7 +63,7 @@ pub struct Settings {
     /// Further values of `Host` that are accepted.
     pub allowed_hosts: Vec<String>,
     /// What programs may touch.
-    pub sandbox: Sandbox,
+    pub sandbox: Mode,
     /// Whether OpenClaw may be started.
     pub allow_openclaw: bool,
     /// Programs at once.
@@ -267,7 +234,7 @@ impl Settings {
             allowed_hosts: hosts
                 .map(|found| split(&found.value).map(str::to_ascii_lowercase).collect())
                 .unwrap_or_default(),
-            sandbox: parse(sandbox, "use strict, relaxed or none")?.unwrap_or(Sandbox::Strict),
+            sandbox: parse(sandbox, "use strict, relaxed or none")?.unwrap_or(Mode::Strict),
             allow_openclaw: parse(openclaw, "use true or false")?.unwrap_or(false),
             max_processes: parse(processes, "use a whole number")?.unwrap_or(50),
             max_memory: match memory {
@@ -344,7 +311,7 @@ mod tests {
         let settings = Settings::gather(&ServeArguments::default(), &environment, file()).unwrap();
         assert_eq!(settings.port, 2);
         let settings = Settings::gather(&ServeArguments::default(), &|_| None, file()).unwrap();
-        assert_eq!((settings.port, settings.max_memory, settings.sandbox), (3, 2 << 30, Sandbox::Strict));
+        assert_eq!((settings.port, settings.max_memory, settings.sandbox), (3, 2 << 30, Mode::Strict));
         assert!(!settings.allow_openclaw && !settings.allow_loopback_origins);
         let settings =
             Settings::gather(&ServeArguments::default(), &|_| None, SettingsFile::default()).unwrap();

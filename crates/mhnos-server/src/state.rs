@@ -6,15 +6,19 @@
 //! | `runtime.json` | where the running runtime listens; there while it runs |
 //! | `lock` | held by the running runtime, so that there is one per folder |
 //! | `settings.json` | settings, if the person wrote some |
-//! | `origins.json` | web pages a person has allowed |
+//! | `trust.sqlite` | what a person has decided about web pages |
+//! | `audit.log`, `audit.1.log`…, `audit.head` | who was let in, what was started and ended |
+//! | `control.sock` | where local commands reach the running runtime; there while it runs |
 //! | `logs/` | the runtime's own log, a file a day |
-//! | `scratch/` | files of running programs: nameless older output, made configurations |
+//! | `scratch/` | files of running programs: nameless older output; `made/`: configurations; `tmp/`: their temporary folder |
+//! | `home/` | the home of programs in a sandbox, in place of the person's |
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use mhnos_process::sandbox::Places;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +137,8 @@ impl StateDirectory {
         self.path.join("logs")
     }
 
-    /// Folder for files of running programs, emptied of what a runtime that was killed has left.
+    /// Folder for files of running programs, with [`Self::made`] and [`Self::temporary`] in it, emptied of what an earlier runtime has
+    /// left; and [`Self::home`], where it is not there.
     ///
     /// # Errors
     /// When it cannot be made. To be called only by who holds the lock.
@@ -144,8 +149,36 @@ impl StateDirectory {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        fs::create_dir(&path).map_err(failed)?;
+        for folder in [&path, &self.made(), &self.temporary(), &self.home()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        }
         Ok(path)
+    }
+
+    /// Folder for files the runtime makes for programs to read.
+    pub fn made(&self) -> PathBuf {
+        self.path.join("scratch/made")
+    }
+
+    /// The temporary folder of programs in a sandbox.
+    pub fn temporary(&self) -> PathBuf {
+        self.path.join("scratch/tmp")
+    }
+
+    /// The home of programs in a sandbox. Kept from one runtime to the next.
+    pub fn home(&self) -> PathBuf {
+        self.path.join("home")
+    }
+
+    /// The folders of the sandbox that programs run in.
+    pub fn places(&self, workspace: PathBuf) -> Places {
+        Places {
+            workspace,
+            home: self.home(),
+            temporary: self.temporary(),
+            made: self.made(),
+            closed: self.path.clone(),
+        }
     }
 
     /// Takes the folder for this process.
@@ -231,28 +264,6 @@ impl StateDirectory {
         self.replace("runtime.json", runtime)
     }
 
-    /// The web pages a person has allowed; none where nothing is written down.
-    ///
-    /// # Errors
-    /// When the file cannot be read. It is never overwritten then: it holds a person's decisions.
-    pub fn allowed_origins(&self) -> Result<Vec<String>, StateError> {
-        let path = self.path.join("origins.json");
-        match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| StateError::Io { path, error: std::io::Error::other(error) }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(StateError::Io { path, error }),
-        }
-    }
-
-    /// Writes down the web pages a person has allowed.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn set_allowed_origins(&self, origins: &[String]) -> Result<(), StateError> {
-        self.replace("origins.json", &origins)
-    }
-
     /// Writes a file of ours at once.
     fn replace(&self, name: &str, content: &impl Serialize) -> Result<(), StateError> {
         let path = self.path.join(name);
@@ -269,6 +280,12 @@ impl StateDirectory {
     /// Takes the announcement back.
     pub fn withdraw(&self) {
         let _ = fs::remove_file(self.path.join("runtime.json"));
+        let _ = fs::remove_file(self.control_socket());
+    }
+
+    /// The socket of the control role.
+    pub fn control_socket(&self) -> PathBuf {
+        self.path.join("control.sock")
     }
 
     /// Where the runtime of this folder is reached; `None` when none runs.

@@ -227,6 +227,41 @@ impl Readable for tokio::net::tcp::OwnedReadHalf {
     }
 }
 
+impl Readable for tokio::net::unix::OwnedReadHalf {
+    async fn readable(&self) -> io::Result<()> {
+        self.readable().await
+    }
+}
+
+/// A socket whose two directions are used by two tasks.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// What is read from.
+    type Read: AsyncRead + Readable + Unpin + Send + Sync;
+    /// What is written to.
+    type Write: AsyncWrite + Unpin + Send + 'static;
+
+    /// Both directions, neither of which waits for the other.
+    fn halves(self) -> (Self::Read, Self::Write);
+}
+
+impl Socket for tokio::net::TcpStream {
+    type Read = tokio::net::tcp::OwnedReadHalf;
+    type Write = tokio::net::tcp::OwnedWriteHalf;
+
+    fn halves(self) -> (Self::Read, Self::Write) {
+        self.into_split()
+    }
+}
+
+impl Socket for tokio::net::UnixStream {
+    type Read = tokio::net::unix::OwnedReadHalf;
+    type Write = tokio::net::unix::OwnedWriteHalf;
+
+    fn halves(self) -> (Self::Read, Self::Write) {
+        self.into_split()
+    }
+}
+
 impl Readable for &[u8] {
     async fn readable(&self) -> io::Result<()> {
         Ok(())

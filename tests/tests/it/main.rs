@@ -20,6 +20,7 @@ mod output;
 mod paths;
 mod processes;
 mod programs;
+mod sandbox;
 mod terminals;
 mod v1_files;
 mod v1_requests;

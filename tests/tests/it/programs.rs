@@ -126,7 +126,7 @@ async fn workerd_and_a_module_that_cannot_be_served_say_why() {
     let run = client.run(pid).await;
     assert_ne!(run.exit["code"], 0);
     assert!(run.stderr.contains("SyntaxError"), "{run:?}");
-    let scratch = std::fs::read_dir(runtime.state().join("scratch")).unwrap().count();
+    let scratch = std::fs::read_dir(runtime.state().join("scratch/made")).unwrap().count();
     assert_eq!(scratch, 0, "the configuration that was made is gone with the process");
 }
 

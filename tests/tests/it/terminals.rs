@@ -141,7 +141,7 @@ async fn a_program_finds_a_clean_environment_and_what_was_asked_for() {
         text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     assert_eq!(
         names.into_iter().collect::<Vec<_>>(),
-        ["ASKED", "EMPTY", "HOME", "LANG", "PATH", "TERM", "TZ"]
+        ["ASKED", "EMPTY", "HOME", "LANG", "PATH", "TERM", "TMPDIR", "TZ"]
     );
     for line in ["ASKED=ä = b\r", "EMPTY=\r", "HOME=/elsewhere\r", "LANG=C.UTF-8\r", "TERM=xterm-256color\r"]
     {
@@ -153,7 +153,7 @@ async fn a_program_finds_a_clean_environment_and_what_was_asked_for() {
         .spawn("node", "-p", &["Object.keys(process.env).sort().join() + process.env.TERM"], asked)
         .await;
     let run = client.run(pid).await;
-    assert_eq!(run.stdout.trim_end(), "ASKED,EMPTY,HOME,LANG,PATH,TERM,TZdumb", "{run:?} {program}");
+    assert_eq!(run.stdout.trim_end(), "ASKED,EMPTY,HOME,LANG,PATH,TERM,TMPDIR,TZdumb", "{run:?} {program}");
 }
 
 #[tokio::test]

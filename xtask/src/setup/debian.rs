@@ -35,6 +35,7 @@ pub(crate) const FOR_TESTING: &[Requirement] = &[
     program("git", &["git"]),
     program("python3", &["python3"]),
     Requirement { program: "python3", packages: &["python3-venv"], proof: &["-c", "import ensurepip, venv"] },
+    program("make", &["make"]),
     program("ps", &["procps"]),
     program("strace", &["strace"]),
     // A full-screen program for the terminal tests.

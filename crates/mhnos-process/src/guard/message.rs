@@ -20,6 +20,8 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) terminal: bool,
+    /// Whether the rules of its sandbox travel with it.
+    pub(crate) confined: bool,
     pub(crate) data_limit: u64,
     pub(crate) program: Vec<u8>,
     pub(crate) arguments: Vec<Vec<u8>>,
@@ -146,6 +148,7 @@ impl Launch {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.number(u64::from(self.terminal));
+        writer.number(u64::from(self.confined));
         writer.number(self.data_limit);
         writer.bytes(&self.program);
         writer.number(self.arguments.len() as u64);
@@ -164,6 +167,7 @@ impl Launch {
         let mut reader = Reader(message);
         Ok(Self {
             terminal: reader.number()? != 0,
+            confined: reader.number()? != 0,
             data_limit: reader.number()?,
             program: reader.bytes()?,
             arguments: reader.list(Reader::bytes)?,
@@ -262,6 +266,7 @@ mod tests {
     fn what_is_said_is_understood() {
         let launch = Launch {
             terminal: true,
+            confined: true,
             data_limit: 1 << 30,
             program: b"/bin/sh".to_vec(),
             arguments: vec![b"-c".to_vec(), b"\xff".to_vec()],

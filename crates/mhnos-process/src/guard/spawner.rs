@@ -126,7 +126,7 @@ pub(super) fn receive_with_descriptors(
     socket: &UnixStream,
     bytes: &mut [u8],
 ) -> std::io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 4]);
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 5]);
     let mut parts = [IoSliceMut::new(bytes)];
     let message =
         recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;

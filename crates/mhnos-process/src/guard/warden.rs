@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ use nix::unistd::{Pid, fchdir, getpid, getppid, setsid};
 
 use super::message::{Ending, Launch, Member, Order, Report};
 use super::spawner::{read_message, receive_with_descriptors};
-use crate::system;
+use crate::{sandbox::linux as sandbox, system};
 
 /// Time between asking what a program left behind to end, and forcing it to. What is left then is forced.
 const LEFT_BEHIND_GRACE: Duration = Duration::from_secs(2);
@@ -83,11 +83,13 @@ fn run(socket: &mut UnixStream) -> std::io::Result<()> {
     .watch()
 }
 
-/// Starts the program with `descriptors`: its working directory, then either its terminal or its input, output and errors.
+/// Starts the program with `descriptors`: its working directory, the rules of its sandbox if it is confined, then either its terminal or
+/// its input, output and errors.
 fn start(launch: &Launch, descriptors: Vec<OwnedFd>) -> std::io::Result<Pid> {
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or(std::io::Error::from_raw_os_error(nix::libc::EBADF));
     let directory = next()?;
+    let rules = if launch.confined { Some(next()?) } else { None };
     let input = next()?;
     let (output, errors) =
         if launch.terminal { (input.try_clone()?, input.try_clone()?) } else { (next()?, next()?) };
@@ -122,7 +124,8 @@ fn start(launch: &Launch, descriptors: Vec<OwnedFd>) -> std::io::Result<Pid> {
             if getppid() != guard {
                 return Err(std::io::Error::from_raw_os_error(nix::libc::ESRCH));
             }
-            Ok(())
+            // Last: whoever is confined may no longer do some of the above.
+            rules.as_ref().map_or(Ok(()), |rules| sandbox::enter(rules.as_raw_fd()))
         });
     }
     Ok(Pid::from_raw(command.spawn()?.id() as i32))

@@ -112,11 +112,30 @@ pub struct Status {
 
 /// A web page the runtime knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
 pub struct KnownOrigin {
     /// `http://host:port`.
     pub origin: String,
     /// Whether it may use the runtime.
     pub state: OriginState,
+    /// What it may do; `null`: nothing.
+    pub access: Option<Access>,
+    /// When it was allowed, or began to wait, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// When a denial ends, in milliseconds since 1970.
+    pub until: Option<u64>,
+    /// Open connections, those that wait included.
+    pub connections: u32,
+}
+
+/// What a web page may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Access {
+    /// Read and change files of the workspace.
+    Files,
+    /// Run programs, too.
+    Full,
 }
 
 /// Where a web page stands.
@@ -125,10 +144,16 @@ pub struct KnownOrigin {
 pub enum OriginState {
     /// It may, because a person said so.
     Allowed,
+    /// It may for as long as it stays connected, because a person said so.
+    AllowedOnce,
     /// It may, because the settings say so.
     AllowedBySettings,
     /// It is connected and waits for a person's word.
     Waiting,
+    /// It may not, because a person said so, and is not asked about for a while.
+    Denied,
+    /// Nothing is decided about it, and it does not wait (any more).
+    Unknown,
 }
 
 /// A file or folder of the workspace.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::facts::{Exit, FileEntry, KnownOrigin, Member, Process, SkippedFile, Status};
+use super::sync::{Conflict, SyncStatus, Version};
 use crate::{ProcessCounts, RequestId, to_json};
 
 /// What the runtime sends a 2.0 client as text.
@@ -100,6 +101,17 @@ pub enum Reply {
         /// In order of their names.
         origins: Vec<KnownOrigin>,
     },
+    /// A ticket for one connection.
+    Ticket {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// 64 hexadecimal digits.
+        ticket: String,
+        /// The address of the runtime's own page, with the ticket in its fragment.
+        url: String,
+        /// Seconds for which it is good.
+        lifetime: u64,
+    },
     /// Settings, limits and counts.
     Status {
         /// Of the request.
@@ -135,6 +147,40 @@ pub enum Reply {
         mtime: u64,
         /// Whether it may be executed.
         executable: bool,
+    },
+    /// A sync session is open.
+    SyncOpened {
+        /// Of the request, and the channel of its frames.
+        id: Option<RequestId>,
+        /// Changes when the runtime begins a new index: what was agreed on before is then forgotten.
+        epoch: String,
+        /// Where the runtime is with this replica.
+        sequence: u64,
+        /// Whether the replica has to observe everything and send it whole.
+        full: bool,
+        /// Names of folders and files that need not be looked at.
+        ignored: Vec<String>,
+    },
+    /// How sync stands.
+    SyncStatus {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// How.
+        status: SyncStatus,
+    },
+    /// The conflicts that wait for a person.
+    SyncConflicts {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// In order of their paths.
+        conflicts: Vec<Conflict>,
+    },
+    /// Earlier contents that can be restored.
+    SyncVersions {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// Newest first.
+        versions: Vec<Version>,
     },
     /// Something happened that was subscribed to.
     Event {
@@ -209,6 +255,16 @@ pub enum Event {
         /// Counts of processes.
         counts: ProcessCounts,
     },
+    /// A page that nobody has decided about is connected: ask a person.
+    OriginAsked {
+        /// The page.
+        origin: KnownOrigin,
+    },
+    /// What is decided about a page has changed, or its last connection went.
+    OriginChanged {
+        /// The page as it stands now.
+        origin: KnownOrigin,
+    },
     /// A line of the runtime's log.
     Log {
         /// `error`, `warn`, `info`, `debug` or `trace`.
@@ -217,6 +273,11 @@ pub enum Event {
         time: u64,
         /// The line.
         message: String,
+    },
+    /// How sync stands has changed.
+    SyncChanged {
+        /// How it stands now.
+        status: SyncStatus,
     },
     /// The connection was too slow for its events: so many are missing. Ask `list` for the present state.
     Missed {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::{Access, HaltAnswer, Keep};
 use crate::{Envelope, Malformed, ProcessKind, RequestId};
 
 /// What a 2.0 client can ask for. Each carries an `id`, repeated in the reply, except where noted.
@@ -83,15 +84,41 @@ pub enum Request {
     },
     /// The web pages that may use the runtime, and those that wait. Only for local programs. Answer: `origins`.
     Origins,
-    /// Let a web page use the runtime from now on. Only for local programs. Answer: `done`.
+    /// Let a web page use the runtime. Only for local programs. Answer: `done`.
     AllowOrigin {
         /// `http://host:port`.
         origin: String,
+        /// What it may do; absent: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        access: Option<Access>,
+        /// Only for as long as it stays connected, and a minute to come back; absent: from now on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[ts(as = "Option<_>", optional)]
+        once: bool,
     },
-    /// No longer let it: its connections are closed and what it started is ended. Only for local programs. Answer: `done`.
+    /// Do not let it in, close its connections, and do not ask about it for a while. Only for local programs. Answer: `done`.
+    DenyOrigin {
+        /// `http://host:port`.
+        origin: String,
+    },
+    /// Take back what was decided about it: its connections are closed and what it started is ended. Only for local programs.
+    /// Answer: `done`.
     RevokeOrigin {
         /// `http://host:port`.
         origin: String,
+    },
+    /// A ticket, with which one connection of a page of our own gets the rights of a local program: it offers the subprotocol
+    /// `mhnos.ticket.<ticket>` beside `mhnos.v2`. Only for local programs. Answer: `ticket`.
+    Ticket {
+        /// Of the page that will show it; absent: the page the runtime itself serves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        origin: Option<String>,
+        /// For the next connection of a page that is connected: good for a day in place of half a minute.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[ts(as = "Option<_>", optional)]
+        resume: bool,
     },
     /// The files below a path. Answer: one or more `files`.
     ListFiles {
@@ -128,10 +155,65 @@ pub enum Request {
         /// A path of the workspace.
         path: String,
     },
-    /// Give up a `readFile` or `writeFile`; nothing of it stays. Answer: `done`.
+    /// Give up a `readFile` or `writeFile`, of which nothing stays, or end a sync session. Answer: `done`.
     Cancel {
         /// Its id.
         transfer: u32,
+    },
+    /// Open a sync session; the id must be a number, which becomes the channel of its binary frames. Answer: `syncOpened`.
+    SyncOpen {
+        /// The replica's 32 hexadecimal digits, chosen at random once.
+        replica: String,
+        /// What it calls itself: part of the names of conflict copies, and shown to people.
+        name: String,
+        /// The last it was told; 0 at first.
+        sequence: u64,
+        /// Digest of what it told last, in 64 hexadecimal digits; all zero at first.
+        digest: String,
+        /// Bytes of content the runtime may have on their way to it.
+        window: u64,
+    },
+    /// How sync stands. Answer: `syncStatus`.
+    SyncStatus,
+    /// The conflicts that wait for a person. Answer: `syncConflicts`.
+    SyncConflicts,
+    /// Settle a conflict. Answer: `done`.
+    SyncResolve {
+        /// The path of the conflict copy.
+        path: String,
+        /// Which version is kept.
+        keep: Keep,
+    },
+    /// Earlier contents that can be restored, newest first. Answer: `syncVersions`.
+    SyncVersions {
+        /// Of this file, or the files in this folder; absent: all.
+        #[serde(default)]
+        #[ts(optional)]
+        path: Option<String>,
+    },
+    /// Put an earlier content in its place again; what is there becomes a version itself. Answer: `done`.
+    SyncRestore {
+        /// Its id.
+        version: u64,
+        /// Where to; absent: where it was.
+        #[serde(default)]
+        #[ts(optional)]
+        path: Option<String>,
+    },
+    /// Do nothing until `syncResume`. Answer: `done`.
+    SyncPause,
+    /// Go on. Answer: `done`.
+    SyncResume,
+    /// Look at everything again, on all sides. Answer: `done`.
+    SyncRescan,
+    /// Decide about a halt. Answer: `done`.
+    SyncConfirm {
+        /// What to do.
+        halt: HaltAnswer,
+        /// Of one replica, by its key; absent: all that are halted.
+        #[serde(default)]
+        #[ts(optional)]
+        replica: Option<String>,
     },
 }
 
@@ -192,6 +274,10 @@ pub enum Topic {
     Health,
     /// Lines of the runtime's log. Only for those who see all processes.
     Log,
+    /// Web pages that ask, come and go, and what is decided about them. Only for local programs.
+    Origins,
+    /// How sync stands: `syncChanged`.
+    Sync,
 }
 
 /// A request with the `id` its reply repeats.

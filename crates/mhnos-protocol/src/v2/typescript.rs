@@ -14,10 +14,18 @@ pub fn typescript() -> String {
          /** The WebSocket subprotocol that selects 2.0. */\n",
     );
     module.push_str(&format!("export const SUBPROTOCOL = \"{}\";\n\n", v2::SUBPROTOCOL));
+    module.push_str("/** A page of the runtime itself offers this with its ticket behind it, beside SUBPROTOCOL. */\n");
+    module.push_str(&format!("export const TICKET_SUBPROTOCOL = \"{}\";\n\n", v2::TICKET_SUBPROTOCOL));
     module.push_str("/** Bytes before the payload of a binary frame. */\n");
     module.push_str(&format!("export const FRAME_HEADER_BYTES = {HEADER_BYTES};\n\n"));
     module.push_str("/** Largest input in one binary frame. */\n");
     module.push_str(&format!("export const INPUT_FRAME_BYTES = {};\n", limits::INPUT_FRAME_BYTES));
+    module.push_str("\n/** Bytes of one block of content in sync. */\n");
+    module.push_str(&format!("export const SYNC_BLOCK_BYTES = {};\n", limits::SYNC_BLOCK_BYTES));
+    module.push_str("\n/** Largest payload of one frame of a sync session. */\n");
+    module.push_str(&format!("export const SYNC_FRAME_BYTES = {};\n", limits::SYNC_FRAME_BYTES));
+    module.push_str("\n/** Most bytes one `read` of a sync session asks for. */\n");
+    module.push_str(&format!("export const SYNC_READ_BYTES = {};\n", limits::SYNC_READ_BYTES));
     add::<RequestId>(&mut module, &config);
     add::<ProcessKind>(&mut module, &config);
     add::<ProcessCounts>(&mut module, &config);
@@ -34,8 +42,16 @@ pub fn typescript() -> String {
     add::<v2::Status>(&mut module, &config);
     add::<v2::KnownOrigin>(&mut module, &config);
     add::<v2::OriginState>(&mut module, &config);
+    add::<v2::Access>(&mut module, &config);
     add::<v2::FileEntry>(&mut module, &config);
     add::<v2::SkippedFile>(&mut module, &config);
+    add::<v2::SyncStatus>(&mut module, &config);
+    add::<v2::SyncReplica>(&mut module, &config);
+    add::<v2::SyncPhase>(&mut module, &config);
+    add::<v2::Conflict>(&mut module, &config);
+    add::<v2::Keep>(&mut module, &config);
+    add::<v2::HaltAnswer>(&mut module, &config);
+    add::<v2::Version>(&mut module, &config);
     add::<v2::Event>(&mut module, &config);
     add::<v2::ErrorCode>(&mut module, &config);
     module

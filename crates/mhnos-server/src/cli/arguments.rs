@@ -61,9 +61,16 @@ pub(crate) enum Question {
     Push(PushArguments),
     /// Copy the workspace, or a folder of it, into a folder here
     Pull(PullArguments),
-    /// Which web pages may use the runtime: list them, allow one, revoke one
+    /// Which web pages may use the runtime: list them, allow, deny or revoke one
     #[command(subcommand)]
     Origins(OriginsCommand),
+    /// How the workspace and the browsers' disks stand to each other, and what to do about conflicts
+    #[command(subcommand)]
+    Sync(SyncCommand),
+    /// Open the runtime's own page in the browser: answer pages that wait, see and end programs
+    Console(ConsoleArguments),
+    /// Who was let in, and what was started and ended
+    Audit(AuditArguments),
     /// Check this machine: programs, port, workspace, permissions
     ///
     /// Takes the flags of `serve` and checks whether a runtime started with them would work.
@@ -156,18 +163,111 @@ pub(crate) struct KillArguments {
 
 #[derive(Subcommand)]
 pub(crate) enum OriginsCommand {
-    /// Show the pages that are allowed and those that wait
+    /// Show the pages that were decided about and those that wait
     List,
+    /// Show the pages that wait for an answer
+    Pending {
+        /// Wait for more, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+    },
     /// Let a page run programs and change files of the workspace, from now on
     Allow {
         /// Its address up to the port, such as http://localhost:8000
         origin: String,
+        /// Only until it is closed (it may be away for a minute, to load anew)
+        #[arg(long)]
+        once: bool,
+        /// Only files of the workspace, no programs
+        #[arg(long)]
+        files_only: bool,
     },
-    /// No longer let it, close its connections and end what it started
+    /// Do not let a page in, and do not be asked about it for a while (ten minutes, then twice as long each time)
+    Deny {
+        /// Its address up to the port, such as http://localhost:8000
+        origin: String,
+    },
+    /// Take back what was decided about a page, close its connections and end what it started
     Revoke {
         /// Its address up to the port, such as http://localhost:8000
         origin: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SyncCommand {
+    /// Show what is equal, what is on its way and what is in the way
+    Status {
+        /// Go on showing it, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Show files that were changed on both sides
+    Conflicts,
+    /// Settle a conflict
+    Resolve {
+        /// Path of the other version, as `conflicts` shows it
+        path: String,
+        /// Which to keep: the one that has the name, the copy (which takes the name), or both
+        #[arg(long, value_enum)]
+        keep: KeepArgument,
+    },
+    /// Show earlier contents of files that were replaced or removed
+    Versions {
+        /// Of this file, or of the files in this folder
+        path: Option<String>,
+    },
+    /// Put an earlier content back
+    Restore {
+        /// Its number, as `versions` shows it
+        version: u64,
+        /// Path to put it to [default: where it was]
+        #[arg(long, value_name = "PATH")]
+        to: Option<String>,
+    },
+    /// Do nothing until `resume`
+    Pause,
+    /// Go on
+    Resume,
+    /// Look at everything again, on all sides
+    Rescan,
+    /// Carry out deletions that were held back because there were so many
+    Confirm {
+        /// Key of the disk, as `status` shows it [default: all that are halted]
+        replica: Option<String>,
+    },
+    /// Give back what was missing on a disk, in place of deleting it everywhere
+    Undelete {
+        /// Key of the disk, as `status` shows it [default: all that are halted]
+        replica: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum KeepArgument {
+    /// The version that has the name
+    Name,
+    /// The copy, which takes the name
+    Copy,
+    /// Both
+    Both,
+}
+
+#[derive(Args)]
+pub(crate) struct ConsoleArguments {
+    /// Only print the address
+    #[arg(long)]
+    pub(crate) no_open: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct AuditArguments {
+    /// Look whether every line is as it was written and none is missing
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Only the last entries
+    #[arg(short = 'n', long, value_name = "ENTRIES", conflicts_with = "verify")]
+    pub(crate) tail: Option<usize>,
 }
 
 #[derive(Args)]

@@ -1,4 +1,4 @@
-//! One connection to the running runtime, speaking 2.0.
+//! One connection to the running runtime, speaking 2.0 over the Unix socket of its state folder.
 //!
 //! Two tasks stand behind a [`Client`]: one sends what is handed to it through a short queue, one receives and hands
 //! each message to who waits for it ([`routes`]). The receiving task never waits for a taker, so replies come through
@@ -15,17 +15,17 @@ use bytes::BytesMut;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use mhnos_protocol::frame::Header;
-use mhnos_protocol::v2::{ErrorCode, Message, PROTOCOL_VERSION, Reply, Request, SUBPROTOCOL};
+use mhnos_protocol::v2::{ErrorCode, Event, Message, PROTOCOL_VERSION, Reply, Request, SUBPROTOCOL};
 use mhnos_protocol::{RequestId, id_of_prefix, limits};
-use mhnos_server::state::StateDirectory;
-use tokio::net::TcpStream;
+use mhnos_server::state::{RunningRuntime, StateDirectory};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::WebSocketStream;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
-use tungstenite::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tungstenite::protocol::WebSocketConfig;
 
 use self::feed::Feed;
@@ -44,7 +44,7 @@ const SENDING_MESSAGES: usize = 16;
 /// Bytes the socket's buffer may hold beyond what the system takes: a few of the largest messages this side sends.
 const SENDING_BYTES: usize = 4 << 20;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<UnixStream>;
 
 pub(crate) struct Client {
     pub(crate) welcome: Welcome,
@@ -64,9 +64,9 @@ impl Client {
     /// Connects to the runtime that the state folder names.
     pub(crate) async fn connect(state: &StateDirectory) -> Result<Self, Failure> {
         let runtime = state.runtime()?.ok_or(Failure::NoRuntime)?;
-        let token = state.token()?;
+        let path = state.control_socket();
         let connecting = async {
-            let mut socket = open_socket(&runtime.url, &token, state.path()).await?;
+            let mut socket = open_socket(&runtime, &path).await?;
             let welcome = greeting(&mut socket).await?;
             Ok((socket, welcome))
         };
@@ -101,6 +101,11 @@ impl Client {
     pub(crate) async fn attach(&self, pid: u32, request: Request, view: Arc<Feed>) -> Result<Reply, Failure> {
         self.routes.add_view(pid, view);
         self.request(request).await
+    }
+
+    /// Events from now on, once they are subscribed to.
+    pub(crate) fn events(&self) -> mpsc::Receiver<Event> {
+        self.routes.events()
     }
 
     /// Asks and does not wait. What the runtime has to say about it is not heard.
@@ -213,33 +218,40 @@ fn understood(answer: Result<Reply, oneshot::error::RecvError>) -> Result<Reply,
     }
 }
 
-async fn open_socket(url: &str, token: &str, state_directory: &Path) -> Result<Socket, Failure> {
-    let refused_token = || Failure::TokenRefused(state_directory.join("token"));
+async fn open_socket(runtime: &RunningRuntime, path: &Path) -> Result<Socket, Failure> {
     let unusable = |error: tungstenite::Error| {
         Failure::Other(format!(
-            "what listens at {url} is not this runtime ({error}): see `mhnos-runtime doctor`"
+            "what listens at {} is not this runtime ({error}): see `mhnos-runtime doctor`",
+            path.display()
         ))
     };
-    let mut request = url.into_client_request().map_err(unusable)?;
-    let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| refused_token())?;
-    request.headers_mut().insert(AUTHORIZATION, bearer);
+    let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => Failure::NoRuntime,
+        _ => Failure::Other(format!("{} cannot be reached: {error}: check who owns it", path.display())),
+    })?;
+    let mut request = runtime.url.as_str().into_client_request().map_err(unusable)?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let configuration = WebSocketConfig::default()
         .max_write_buffer_size(SENDING_BYTES)
         .max_message_size(Some(limits::MESSAGE_BYTES))
         .max_frame_size(Some(limits::MESSAGE_BYTES));
-    match tokio_tungstenite::connect_async_with_config(request, Some(configuration), true).await {
+    match tokio_tungstenite::client_async_with_config(request, stream, Some(configuration)).await {
         Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Err(Failure::NoRuntime)
+        Err(tungstenite::Error::Http(response)) => {
+            let said = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let status = response.status().as_u16();
+            Err(Failure::Other(format!("the runtime refused the connection ({status}): {}", said.trim())))
         }
-        Err(tungstenite::Error::Http(response)) => match (response.status().as_u16(), response.body()) {
-            (401 | 403, _) => Err(refused_token()),
-            (status, body) => {
-                let said = body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                Err(Failure::Other(format!("the runtime refused the connection ({status}): {}", said.trim())))
-            }
-        },
+        // The peer check closes without a word.
+        Err(
+            tungstenite::Error::Io(_)
+            | tungstenite::Error::ConnectionClosed
+            | tungstenite::Error::Protocol(tungstenite::error::ProtocolError::HandshakeIncomplete),
+        ) => Err(Failure::Other(
+            "the runtime does not take commands from here: not from another user, nor from a program that it has started itself \
+             (a terminal in the tab is one). Use a terminal of your own"
+                .into(),
+        )),
         Err(error) => Err(unusable(error)),
     }
 }

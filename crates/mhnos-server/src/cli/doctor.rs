@@ -6,6 +6,7 @@
 mod folders;
 mod programs;
 mod runtime;
+mod sandbox;
 
 use std::path::Path;
 
@@ -106,7 +107,9 @@ async fn check_runtime(state: &StateDirectory, arguments: &ServeArguments) -> Ve
             let port = arguments.port.or(running_port).unwrap_or(settings.port);
             let workspace = arguments.workspace.is_none().then_some(running_workspace).flatten();
             checks.push(runtime::port(port, running_port));
-            checks.push(folders::workspace(&workspace.unwrap_or(settings.workspace)));
+            let workspace = workspace.unwrap_or(settings.workspace);
+            checks.push(folders::workspace(&workspace));
+            checks.push(sandbox::check(settings.sandbox, &workspace, state));
         }
         Err(error) => checks.push(Check::error("settings", error)),
     }

@@ -1,7 +1,5 @@
 //! Why a command could not do what it was asked for: one sentence that says what happened and what to do next.
 
-use std::path::PathBuf;
-
 use mhnos_protocol::v2::ErrorCode;
 use mhnos_server::settings::SettingsError;
 use mhnos_server::state::StateError;
@@ -17,11 +15,6 @@ const USAGE: i32 = 2;
 pub(crate) enum Failure {
     #[error("no runtime is running: start one with `mhnos-runtime serve`")]
     NoRuntime,
-    #[error(
-        "the runtime refused the token in {}: is it running with another --state-dir?",
-        .0.display()
-    )]
-    TokenRefused(PathBuf),
     #[error("there is no process {0}: `mhnos-runtime ps --all` lists them")]
     NoProcess(u32),
     #[error("the connection to the runtime was lost: `mhnos-runtime health` says whether it still runs")]

@@ -35,6 +35,15 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// A moment, given in milliseconds since 1970, in this machine's time zone: `2026-11-24 13:05:09`.
+pub(crate) fn moment(milliseconds: u64) -> String {
+    i64::try_from(milliseconds)
+        .ok()
+        .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok())
+        .map(|time| time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%F %T").to_string())
+        .unwrap_or_else(|| "at an impossible time".into())
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

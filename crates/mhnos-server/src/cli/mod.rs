@@ -8,7 +8,9 @@
 
 mod arguments;
 mod attach;
+mod audit;
 mod client;
+mod console;
 mod doctor;
 mod failure;
 mod files;
@@ -22,6 +24,7 @@ mod ps;
 mod runtime_log;
 mod session;
 mod spawn;
+mod sync;
 mod terminal;
 
 use clap::{CommandFactory, Parser};
@@ -69,6 +72,9 @@ async fn answer(question: Question, global: GlobalArguments) -> Result<i32, Fail
         Question::Push(arguments) => files::push::run(&open()?, &arguments, json).await,
         Question::Pull(arguments) => files::pull::run(&open()?, &arguments, json).await,
         Question::Origins(command) => origins::run(&open()?, command, json).await,
+        Question::Sync(command) => sync::run(&open()?, command, json).await,
+        Question::Console(arguments) => console::run(&open()?, &arguments, json).await,
+        Question::Audit(arguments) => audit::run(&open()?, &arguments, json),
         Question::Doctor(arguments) => doctor::run(open(), arguments, json).await,
         Question::Completions(arguments) => completions(arguments.shell),
     }

@@ -26,13 +26,14 @@ impl Drop for Subscription {
 impl Subscription {
     /// Begins to tell of `topics`.
     pub(super) fn begin(session: &Session, topics: Vec<Topic>) -> Result<Self, Failure> {
-        if topics.contains(&Topic::Log) {
-            // It tells what other pages do.
+        if topics.contains(&Topic::Log) || topics.contains(&Topic::Origins) {
+            // They tell what other pages do.
             session.runtime.only_control(&session.principal)?;
         }
         let session = session.clone();
         let mut events = session.runtime.table.subscribe();
         let mut lines = session.runtime.log_lines.subscribe();
+        let mut pages = session.runtime.trust.subscribe();
         let mut health = interval(limits::HEALTH_INTERVAL);
         health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wants = move |topic| topics.contains(&topic);
@@ -46,6 +47,11 @@ impl Subscription {
                     },
                     line = lines.recv(), if wants(Topic::Log) => match line {
                         Ok(line) => Some(Event::Log { level: line.level, time: line.time, message: line.message }),
+                        Err(RecvError::Lagged(events)) => Some(Event::Missed { events }),
+                        Err(RecvError::Closed) => return,
+                    },
+                    page = pages.recv(), if wants(Topic::Origins) => match page {
+                        Ok(event) => Some(event),
                         Err(RecvError::Lagged(events)) => Some(Event::Missed { events }),
                         Err(RecvError::Closed) => return,
                     },

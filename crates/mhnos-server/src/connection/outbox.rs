@@ -11,7 +11,7 @@ use bytes::Bytes;
 use mhnos_process::log::{Cursor, Next, Stream};
 use mhnos_protocol::frame::{Header, Kind};
 use mhnos_protocol::{limits, v1, v2};
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::AsyncWrite;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -76,7 +76,7 @@ impl Outbox {
 }
 
 /// An outbox, and the future that empties it into the socket, to its close or to the connection's failure.
-pub(super) fn open(writer: MessageWriter<OwnedWriteHalf>) -> (Outbox, impl Future<Output = ()>) {
+pub(super) fn open<W: AsyncWrite + Unpin>(writer: MessageWriter<W>) -> (Outbox, impl Future<Output = ()>) {
     let (queue, queued) = mpsc::channel(limits::REPLIES_WAITING);
     let (blocks, queued_blocks) = mpsc::channel(BLOCKS);
     let wake = Arc::new(Notify::new());
@@ -89,8 +89,8 @@ pub(super) fn open(writer: MessageWriter<OwnedWriteHalf>) -> (Outbox, impl Futur
     })
 }
 
-struct Emptier {
-    writer: MessageWriter<OwnedWriteHalf>,
+struct Emptier<W> {
+    writer: MessageWriter<W>,
     queued: mpsc::Receiver<Outgoing>,
     queued_blocks: mpsc::Receiver<Block>,
     wake: Arc<Notify>,
@@ -99,7 +99,7 @@ struct Emptier {
     turn: usize,
 }
 
-impl Emptier {
+impl<W: AsyncWrite + Unpin> Emptier<W> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             while let Ok(outgoing) = self.queued.try_recv() {
@@ -268,7 +268,7 @@ impl Viewer {
     }
 
     /// Writes what stands at the cursor, one frame at most.
-    async fn write(&mut self, writer: &mut MessageWriter<OwnedWriteHalf>) -> io::Result<Progress> {
+    async fn write<W: AsyncWrite + Unpin>(&mut self, writer: &mut MessageWriter<W>) -> io::Result<Progress> {
         let pid = self.process.pid();
         let most = match self.form {
             Form::V1 { shown_from, .. } if Instant::now() < shown_from => return Ok(Progress::Nothing),

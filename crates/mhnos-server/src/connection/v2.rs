@@ -16,7 +16,9 @@ use super::outbox::{Outgoing, Viewer};
 use super::transfers::Transfers;
 use super::{id_of, input, resize, too_large_sentence};
 use crate::gate::Principal;
+use crate::origin::Origin;
 use crate::runtime::{self, Failure, Killed, Launch, RuntimeProcess};
+use crate::trust::{Access, Decision};
 use crate::websocket::Incoming;
 use crate::workspace::now;
 
@@ -138,15 +140,31 @@ impl Session {
             }
             Request::Origins => {
                 runtime.only_control(principal)?;
-                shared.reply_v2(Reply::Origins { id, origins: runtime.gate.known() }).await;
+                shared.reply_v2(Reply::Origins { id, origins: runtime.trust.known() }).await;
             }
-            Request::AllowOrigin { origin } => {
-                runtime.set_allowed(principal, &origin, true)?;
+            Request::AllowOrigin { origin, access, once } => {
+                let access = access.map_or(Access::Full, Access::from);
+                runtime.decide(principal, &origin, Decision::Allow { access, once }).await?;
+                shared.reply_v2(Reply::Done { id }).await;
+            }
+            Request::DenyOrigin { origin } => {
+                runtime.decide(principal, &origin, Decision::Deny).await?;
                 shared.reply_v2(Reply::Done { id }).await;
             }
             Request::RevokeOrigin { origin } => {
-                runtime.set_allowed(principal, &origin, false)?;
+                runtime.decide(principal, &origin, Decision::Revoke).await?;
                 shared.reply_v2(Reply::Done { id }).await;
+            }
+            Request::Ticket { origin, resume } => {
+                runtime.only_control(principal)?;
+                let named = origin.map(|origin| {
+                    Origin::from_setting(&origin).ok_or_else(|| {
+                        Failure::new(ErrorCode::Malformed, format!("{origin:?} is no origin of a web page"))
+                    })
+                });
+                let lifetime = if resume { limits::RESUME_TICKET_TIME } else { limits::TICKET_TIME };
+                let (ticket, url) = runtime.ticket(principal, named.transpose()?, lifetime);
+                shared.reply_v2(Reply::Ticket { id, ticket, url, lifetime: lifetime.as_secs() }).await;
             }
             Request::ListFiles { path } => {
                 let path = runtime.relative(path.as_deref().unwrap_or("/"), Path::new(""))?;
@@ -167,6 +185,19 @@ impl Session {
             Request::Cancel { transfer } => {
                 self.transfers.cancel(transfer)?;
                 shared.reply_v2(Reply::Done { id }).await;
+            }
+            Request::SyncOpen { .. }
+            | Request::SyncStatus
+            | Request::SyncConflicts
+            | Request::SyncResolve { .. }
+            | Request::SyncVersions { .. }
+            | Request::SyncRestore { .. }
+            | Request::SyncPause
+            | Request::SyncResume
+            | Request::SyncRescan
+            | Request::SyncConfirm { .. } => {
+                let error = "sync is not switched on in this runtime";
+                return Err(Failure::new(ErrorCode::Forbidden, error));
             }
         }
         Ok(())
@@ -194,6 +225,9 @@ impl Session {
         match header.kind {
             Kind::Input => self.take_input(header.channel, content).await,
             Kind::File => self.transfers.take_block(header, content).await,
+            Kind::Sync => {
+                Err(Failure::new(ErrorCode::NotFound, format!("no sync session {} is open", header.channel)))
+            }
             Kind::Stdout | Kind::Stderr => {
                 Err(Failure::new(ErrorCode::Malformed, "output comes from the runtime and is not sent to it"))
             }

@@ -2,16 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn gate(origins: &[&str], hosts: &[&str], allow_loopback: bool) -> Gate {
-    Gate {
-        port: 18790,
-        allowed_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-        allow_loopback,
-        token: "a".repeat(64),
-        settled: origins.iter().map(|origin| Origin::from_setting(origin).unwrap()).collect(),
-        allowed: watch::Sender::new(BTreeSet::new()),
-        waiting: Mutex::default(),
-    }
+/// A gate, and the folder of its decisions.
+fn gate() -> (tempfile::TempDir, Gate) {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::open([].into(), false, folder.path()).unwrap();
+    let gate = Gate::new(vec!["box.test:443".into()], 18790, "a".repeat(64), trust.into());
+    (folder, gate)
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -23,7 +19,8 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn host_status(host: &str) -> Option<StatusCode> {
-    gate(&[], &["box.test:443"], false)
+    gate()
+        .1
         .check_host(&Uri::from_static("/"), &headers(&[("host", host)]))
         .err()
         .map(|refusal| refusal.status)
@@ -59,7 +56,7 @@ fn only_names_of_this_machine_with_our_port_are_hosts() {
 
 #[test]
 fn no_host_two_hosts_and_a_host_in_the_request_line_are_refused() {
-    let gate = gate(&[], &[], false);
+    let (_folder, gate) = gate();
     let uri = Uri::from_static("/");
     assert!(gate.check_host(&uri, &headers(&[])).is_err());
     let good = ("host", "localhost:18790");
@@ -113,64 +110,8 @@ fn origins_are_exact() {
 }
 
 #[test]
-fn an_origin_is_looked_up_whole() {
-    let gate = gate(&["http://localhost:8000"], &[], false);
-    let allowed = |origin| gate.is_allowed(&Principal::Page(Origin::from_header(origin).unwrap()));
-    assert!(allowed("http://localhost:8000"));
-    for other in
-        ["https://localhost:8000", "http://localhost:8001", "http://localhost", "http://127.0.0.1:8000"]
-    {
-        assert!(!allowed(other), "{other}");
-    }
-    let other = Origin::from_setting("http://localhost:8001").unwrap();
-    gate.set_allowed(&other, true);
-    assert!(allowed("http://localhost:8001"));
-    gate.set_allowed(&other, false);
-    assert!(!allowed("http://localhost:8001"));
-}
-
-#[test]
-fn who_waits_is_known_for_as_long_as_it_waits() {
-    let gate = gate(&["http://a"], &[], false);
-    let origin = Origin::from_setting("http://b").unwrap();
-    let (first, second) = (gate.note_waiting(&origin), gate.note_waiting(&origin));
-    drop(first);
-    let states: Vec<_> = gate.known().into_iter().map(|known| (known.origin, known.state)).collect();
-    assert_eq!(
-        states,
-        [
-            ("http://a".to_owned(), OriginState::AllowedBySettings),
-            ("http://b".to_owned(), OriginState::Waiting)
-        ]
-    );
-    gate.set_allowed(&origin, true);
-    assert_eq!(gate.known()[1].state, OriginState::Allowed);
-    drop(second);
-    gate.set_allowed(&origin, false);
-    assert_eq!(gate.known().len(), 1);
-}
-
-#[test]
-fn loopback_means_every_page_of_this_machine_and_no_other() {
-    let gate = gate(&[], &[], true);
-    let allowed = |origin| gate.is_allowed(&Principal::Page(Origin::from_header(origin).unwrap()));
-    for origin in ["http://localhost:1", "http://app.localhost", "https://127.3.2.1", "http://[::1]:9"] {
-        assert!(allowed(origin), "{origin}");
-    }
-    for origin in [
-        "http://localhost.evil.test",
-        "http://127.0.0.1.evil.test",
-        "http://128.0.0.1",
-        "http://10.0.0.1",
-        "http://[::2]",
-    ] {
-        assert!(!allowed(origin), "{origin}");
-    }
-}
-
-#[test]
 fn without_an_origin_only_the_token_counts() {
-    let gate = gate(&["http://localhost:8000"], &[], false);
+    let (_folder, gate) = gate();
     let token = format!("Bearer {}", "a".repeat(64));
     assert_eq!(gate.identify(&headers(&[("authorization", &token)])), Ok(Principal::Control));
     for wrong in ["Bearer ", "Bearer b", "Basic aaaa", &"a".repeat(64), &format!("{token}a"), &token[..70]] {
@@ -183,15 +124,36 @@ fn without_an_origin_only_the_token_counts() {
 
 #[test]
 fn a_page_is_its_origin_whatever_else_it_shows() {
-    let gate = gate(&[], &[], false);
+    let (_folder, gate) = gate();
     let token = format!("Bearer {}", "a".repeat(64));
     let page = gate.identify(&headers(&[("origin", "http://evil.test"), ("authorization", &token)])).unwrap();
-    assert!(!gate.is_allowed(&page));
+    assert_eq!(page, Principal::Page(Origin::from_header("http://evil.test").unwrap()));
     for origin in ["null", "", "nonsense"] {
         let refusal = gate.identify(&headers(&[("origin", origin), ("authorization", &token)])).unwrap_err();
         assert_eq!(refusal.status, StatusCode::FORBIDDEN);
     }
     assert!(gate.identify(&headers(&[("origin", "http://a.test"), ("origin", "http://b.test")])).is_err());
+}
+
+#[test]
+fn a_page_of_our_own_needs_a_ticket_and_no_other_page_can_use_it() {
+    let (_folder, gate) = gate();
+    let identify = |origin: &str, offers: &str| {
+        gate.identify(&headers(&[("origin", origin), ("sec-websocket-protocol", offers)]))
+    };
+    for own in ["http://localhost:18790", "http://127.0.0.1:18790", "http://[::1]:18790"] {
+        assert_eq!(identify(own, "mhnos.v2").unwrap_err().status, StatusCode::FORBIDDEN, "{own}");
+        let ticket = gate.trust.tickets.issue(None, std::time::Duration::from_secs(60));
+        let offers = format!("mhnos.v2, mhnos.ticket.{ticket}");
+        assert_eq!(identify(own, &offers), Ok(Principal::Control), "{own}");
+        assert_eq!(identify(own, &offers).unwrap_err().status, StatusCode::FORBIDDEN, "{own} again");
+        let ticket = gate.trust.tickets.issue(None, std::time::Duration::from_secs(60));
+        let offers = format!("mhnos.v2, mhnos.ticket.{ticket}");
+        assert!(identify("http://localhost:8000", &offers).is_err(), "stolen");
+    }
+    // Ours is the scheme we serve, too.
+    let other = identify("https://localhost:18790", "mhnos.v2");
+    assert!(matches!(other, Ok(Principal::Page(_))));
 }
 
 #[test]

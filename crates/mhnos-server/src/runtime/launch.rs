@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mhnos_process::program::{self, Intent, Kind, ProgramError, Surroundings};
+use mhnos_process::sandbox::Mode;
 use mhnos_process::{EndReason, SpawnError, SpawnRequest, TerminalSize};
 use mhnos_protocol::v2::{self, ErrorCode};
 use mhnos_protocol::{ProcessKind, limits};
@@ -13,6 +14,8 @@ use mhnos_protocol::{ProcessKind, limits};
 use super::{Failure, Runtime, RuntimeProcess, Tag};
 use crate::gate::Principal;
 use crate::state::random_hexadecimal;
+use crate::trust::Access;
+use crate::trust::audit::Fact;
 
 /// A program to start, as either protocol asks for it.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ impl Runtime {
     /// With a sentence that says what to do.
     pub async fn launch(&self, owner: Principal, launch: Launch) -> Result<Arc<RuntimeProcess>, Failure> {
         check(&launch)?;
+        self.may_launch(&owner)?;
         let kind = engine_kind(launch.kind);
         if kind == Kind::Openclaw && !self.settings.allow_openclaw {
             return Err(Failure::new(
@@ -73,11 +77,12 @@ impl Runtime {
             _ => None,
         };
         let toolchain = self.toolchain().await;
+        let made = self.state.made();
         let surroundings = Surroundings {
             toolchain: &toolchain,
-            scratch: &self.scratch,
+            scratch: &made,
             workspace: self.workspace.root(),
-            sandbox: self.settings.sandbox.name(),
+            sandbox: &self.sandbox,
             secret: random_hexadecimal::<24>(),
             terminal: terminal.is_some(),
         };
@@ -90,6 +95,10 @@ impl Runtime {
             };
             Failure::new(code, error.to_string())
         })?;
+        let confinement = self
+            .sandbox
+            .confine(&toolchain, &invocation.program, &invocation.folders)
+            .map_err(|error| Failure::new(ErrorCode::Failed, error.to_string()))?;
         let request = SpawnRequest {
             program: invocation.program,
             arguments: invocation.arguments,
@@ -100,6 +109,7 @@ impl Runtime {
             time_limit: launch.timeout.filter(|&timeout| timeout > 0).map(Duration::from_millis),
             notice,
             scratch_file: invocation.scratch_file,
+            confinement,
             tag: Tag {
                 kind: launch.kind,
                 command: launch.command.unwrap_or_default(),
@@ -113,14 +123,21 @@ impl Runtime {
                 SpawnError::TooMany(_) => ErrorCode::Limit,
                 SpawnError::Stopping | SpawnError::Failed { .. } => ErrorCode::Failed,
             };
-            Failure::new(code, error.to_string())
+            let hint = self.hint(&error);
+            Failure::new(code, format!("{error}{hint}"))
         })?;
         let owner = &process.tag().owner;
-        if !self.gate.is_allowed(owner) {
+        if self.trust.access(owner) != Some(Access::Full) {
             // Revoked while it was being started, and so not among those that were ended then.
             let _ = process.end(nix::libc::SIGKILL, Duration::ZERO, EndReason::Requested).await;
             return Err(Failure::new(ErrorCode::NotAllowed, format!("{owner} is no longer allowed")));
         }
+        self.trust.audit.write(Fact::Spawned {
+            pid: process.pid(),
+            by: owner.to_string(),
+            program: format!("{} {}", process.tag().kind.name(), process.tag().command),
+            directory: process.directory().display().to_string(),
+        });
         // Written down while the answer is on its way.
         let started = Arc::clone(&process);
         tokio::spawn(async move {
@@ -128,6 +145,38 @@ impl Runtime {
             tracing::info!(pid, os_pid, program = %program.display(), %owner, "spawned");
         });
         Ok(process)
+    }
+
+    /// Whether this client may run programs at all, and one more now.
+    fn may_launch(&self, owner: &Principal) -> Result<(), Failure> {
+        if self.trust.access(owner) != Some(Access::Full) {
+            let error = format!(
+                "{owner} may read and change files of the workspace, but not run programs: run: mhnos-runtime origins allow {owner}"
+            );
+            return Err(Failure::new(ErrorCode::Forbidden, error));
+        }
+        if !self.trust.may_spawn_now(owner) {
+            let error = format!("{owner} starts too many programs in a row: wait a moment");
+            return Err(Failure::new(ErrorCode::Limit, error));
+        }
+        Ok(())
+    }
+
+    /// What else may be the matter where the operating system refused: that a sandbox did, nobody would guess.
+    fn hint(&self, error: &SpawnError) -> String {
+        let refused = match error {
+            SpawnError::Failed { error, .. } => error.kind() == std::io::ErrorKind::PermissionDenied,
+            SpawnError::TooMany(_) | SpawnError::Stopping => false,
+        };
+        let mode = self.sandbox.mode();
+        if !refused || mode != Mode::Strict {
+            return String::new();
+        }
+        let workspace = self.workspace.root().display();
+        format!(
+            ": in the sandbox {} only programs of the system, of the toolchain and of the workspace {workspace} can be started",
+            mode.name()
+        )
     }
 
     /// The command of a launch in the host's terms: for scripts, the host's path; else see [`Workspace::argument`].

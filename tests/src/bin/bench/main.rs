@@ -18,6 +18,7 @@ mod program;
 mod push;
 mod report;
 mod runtime;
+mod sandbox;
 mod spawning;
 mod stalled;
 mod start;
@@ -33,11 +34,12 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
     ("spawn", spawning::measure),
+    ("sandbox", sandbox::measure),
     ("decode", push::decode),
     ("push", push::socket),
     ("stalled", stalled::measure),

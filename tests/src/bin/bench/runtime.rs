@@ -54,8 +54,13 @@ fn command(folders: &Path) -> Result<Command> {
 impl Runtime {
     /// Starts one, and waits until it says that it listens.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Result<Self> {
         let folders = folders()?;
-        let mut child = command(folders.path())?.spawn()?;
+        let mut child = command(folders.path())?.args(arguments).spawn()?;
         let output = child.stdout.take().ok_or("the runtime has no output")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;

@@ -12,7 +12,7 @@ use crate::report::{Line, Report};
 use crate::runtime::Runtime;
 use crate::statistics::{median, milliseconds, percentile};
 
-const PROGRAM: &str = "/bin/true";
+pub(crate) const PROGRAM: &str = "/bin/true";
 const ROUNDS: usize = 10;
 const SPAWNS_A_ROUND: usize = 30;
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use mhnos_protocol::RequestId;
 use mhnos_protocol::frame::{Header, Kind};
-use mhnos_protocol::v2::{FileEntry, Reply, SkippedFile};
-use tokio::sync::oneshot;
+use mhnos_protocol::v2::{Event, FileEntry, Reply, SkippedFile};
+use mhnos_protocol::{RequestId, limits};
+use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Arrival, Feed};
 
@@ -19,6 +19,8 @@ pub(super) struct Routes {
 
 #[derive(Default)]
 struct Tables {
+    /// Who listens to events, if anybody does.
+    events: Option<mpsc::Sender<Event>>,
     last_id: u32,
     asked: HashMap<u32, Asked>,
     views: HashMap<u32, Arc<Feed>>,
@@ -54,6 +56,16 @@ impl Routes {
         receiver
     }
 
+    /// Events from now on. Ends with the connection.
+    pub(super) fn events(&self) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel(limits::EVENTS_WAITING);
+        let mut tables = self.lock();
+        if !tables.closed {
+            tables.events = Some(sender);
+        }
+        receiver
+    }
+
     pub(super) fn add_view(&self, pid: u32, feed: Arc<Feed>) {
         let mut tables = self.lock();
         if tables.closed {
@@ -85,7 +97,8 @@ impl Routes {
         let feed = match header.kind {
             Kind::Stdout | Kind::Stderr => tables.views.get(&header.channel),
             Kind::File => tables.transfers.get(&header.channel),
-            Kind::Input => return false,
+            // The first goes the other way; no command opens a session of the second.
+            Kind::Input | Kind::Sync => return false,
         };
         // Frames for a view or transfer that was just given up are still on their way.
         feed.is_none_or(|feed| feed.put_bytes(header, payload))
@@ -113,6 +126,12 @@ impl Routes {
                     feed.put(Arrival::Refused { code, error: error.clone() });
                 }
             }
+            Reply::Event { event } => {
+                // Who listens and does not take them has missed the newest.
+                if let Some(events) = &tables.events {
+                    let _ = events.try_send(event);
+                }
+            }
             reply => tables.answer(reply),
         }
     }
@@ -122,6 +141,7 @@ impl Routes {
         let mut tables = self.lock();
         tables.closed = true;
         tables.asked.clear();
+        tables.events = None;
         for (_, feed) in
             std::mem::take(&mut tables.views).into_iter().chain(std::mem::take(&mut tables.transfers))
         {
@@ -178,6 +198,11 @@ fn id_of(reply: &Reply) -> Option<&RequestId> {
         | Reply::Processes { id, .. }
         | Reply::Status { id, .. }
         | Reply::Origins { id, .. }
+        | Reply::Ticket { id, .. }
+        | Reply::SyncOpened { id, .. }
+        | Reply::SyncStatus { id, .. }
+        | Reply::SyncConflicts { id, .. }
+        | Reply::SyncVersions { id, .. }
         | Reply::Pong { id, .. }
         | Reply::Files { id, .. }
         | Reply::File { id, .. }
