@@ -130,22 +130,32 @@ impl RawSocket {
     /// # Panics
     /// When neither comes in time.
     pub async fn closed(self) -> Option<(u16, String)> {
+        self.all().await.1
+    }
+
+    /// The messages that come until the close, and the close.
+    ///
+    /// # Panics
+    /// When it is not closed in time.
+    pub async fn all(self) -> (Vec<String>, Option<(u16, String)>) {
         use futures_util::StreamExt;
         use tokio_tungstenite::tungstenite::Message;
         let config = WebSocketConfig::default();
         let mut socket = WebSocketStream::from_raw_socket(self.socket, Role::Client, Some(config)).await;
-        within("the connection is closed", async {
+        let mut messages = Vec::new();
+        let close = within("the connection is closed", async {
             loop {
                 match socket.next().await {
                     Some(Ok(Message::Close(close))) => {
                         return close.map(|close| (close.code.into(), close.reason.to_string()));
                     }
-                    Some(Ok(_)) => {}
+                    Some(Ok(message)) => messages.push(message.to_string()),
                     Some(Err(_)) | None => return None,
                 }
             }
-        })
-        .await
+        });
+        let close = close.await;
+        (messages, close)
     }
 }
 

@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+pub mod command;
 pub mod http;
 mod random;
 mod runtime;

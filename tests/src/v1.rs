@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -13,26 +14,39 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::{ORIGIN, Runtime, within};
 
+/// What a WebSocket stands on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
+
 /// Opens a WebSocket with these headers, whatever the size of its messages.
-pub(crate) async fn open(
+pub(crate) async fn open(port: u16, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
+    let socket = TcpStream::connect(("127.0.0.1", port)).await?;
+    socket.set_nodelay(true)?;
+    open_over(Box::new(socket), port, headers).await
+}
+
+/// The same over a socket that is there already.
+pub(crate) async fn open_over(
+    socket: Box<dyn Stream>,
     port: u16,
     headers: &[(&'static str, &str)],
-) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+) -> Result<Socket, tungstenite::Error> {
     let mut request = format!("ws://localhost:{port}/").into_client_request()?;
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).expect("the value can stand in a header");
         request.headers_mut().insert(HeaderName::from_static(name), value);
     }
     let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
-    let socket = TcpStream::connect(("127.0.0.1", port)).await?;
-    socket.set_nodelay(true)?;
     let (socket, _) = tokio_tungstenite::client_async_with_config(request, socket, Some(config)).await?;
     Ok(socket)
 }
 
 /// A connection.
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     /// Messages that came while another was waited for, in order.
     passed_over: VecDeque<Value>,
     next_id: u32,

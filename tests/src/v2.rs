@@ -7,9 +7,8 @@ use futures_util::{SinkExt, StreamExt};
 use mhnos_protocol::frame::{Header, Kind};
 use mhnos_protocol::v2::{self, ErrorCode, Reply, Request, SUBPROTOCOL, Spawn};
 use mhnos_protocol::{ProcessKind, RequestId};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio::net::UnixStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::{Runtime, v1, within};
 
@@ -25,7 +24,7 @@ pub enum Incoming {
 
 /// A connection.
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: v1::Socket,
     passed_over: VecDeque<Incoming>,
     next_id: u32,
     /// The fields of the first message: protocol, version, instance, workspace.
@@ -116,10 +115,43 @@ impl Client {
         Self::connect_with(runtime, ("origin", origin)).await
     }
 
+    /// Connects through the Unix socket of the state folder.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn connect_to_control_socket(runtime: &Runtime) -> Self {
+        let path = runtime.state().join("control.sock");
+        let socket = UnixStream::connect(path).await.expect("the runtime listens there");
+        let headers = [("sec-websocket-protocol", SUBPROTOCOL)];
+        let opened = v1::open_over(Box::new(socket), runtime.port(), &headers);
+        Self::greeted(within("a connection", opened).await.expect("it is accepted")).await
+    }
+
+    /// Connects as a page that shows a ticket.
+    ///
+    /// # Errors
+    /// With the status it is refused with.
+    ///
+    /// # Panics
+    /// When it is neither accepted nor refused.
+    pub async fn connect_with_ticket(runtime: &Runtime, origin: &str, ticket: &str) -> Result<Self, u16> {
+        let offers = format!("{SUBPROTOCOL}, {}{ticket}", v2::TICKET_SUBPROTOCOL);
+        let headers = [("origin", origin), ("sec-websocket-protocol", &offers)];
+        match within("an answer", v1::open(runtime.port(), &headers)).await {
+            Ok(socket) => Ok(Self::greeted(socket).await),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("neither accepted nor refused: {error}"),
+        }
+    }
+
     async fn connect_with(runtime: &Runtime, header: (&'static str, &str)) -> Self {
         let headers = [header, ("sec-websocket-protocol", SUBPROTOCOL)];
         let socket =
             within("a connection", v1::open(runtime.port(), &headers)).await.expect("it is accepted");
+        Self::greeted(socket).await
+    }
+
+    async fn greeted(socket: v1::Socket) -> Self {
         let welcome = Reply::Done { id: None };
         let mut client = Self { socket, passed_over: VecDeque::new(), next_id: 1, welcome };
         client.welcome = client.next_reply().await;
@@ -263,6 +295,59 @@ impl Client {
             }
         })
         .await
+    }
+
+    /// The operating system's number of a process.
+    ///
+    /// # Panics
+    /// When there is no such process for this client.
+    pub async fn os_pid(&mut self, pid: u32) -> i32 {
+        match self.request(Request::List).await {
+            Reply::Processes { processes, .. } => {
+                processes.iter().find(|process| process.pid == pid).expect("it is listed").os_pid
+            }
+            other => panic!("not listed: {other:?}"),
+        }
+    }
+
+    /// The pages the runtime knows.
+    ///
+    /// # Panics
+    /// When this is not told.
+    pub async fn origins(&mut self) -> Vec<v2::KnownOrigin> {
+        match self.request(Request::Origins).await {
+            Reply::Origins { origins, .. } => origins,
+            other => panic!("not told: {other:?}"),
+        }
+    }
+
+    /// What the runtime knows of one page.
+    pub async fn origin(&mut self, origin: &str) -> Option<v2::KnownOrigin> {
+        self.origins().await.into_iter().find(|known| known.origin == origin)
+    }
+
+    /// Waits until the runtime knows of a page what is wanted.
+    pub async fn until_origin(&mut self, what: &str, origin: &str, fits: impl Fn(&v2::KnownOrigin) -> bool) {
+        let unknown = v2::KnownOrigin {
+            origin: origin.into(),
+            state: v2::OriginState::Unknown,
+            access: None,
+            since: None,
+            until: None,
+            connections: 0,
+        };
+        within(what, async {
+            // One that is not named is one that nothing is known of.
+            while !fits(&self.origin(origin).await.unwrap_or_else(|| unknown.clone())) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Allows a page everything, from now on.
+    pub async fn allow(&mut self, origin: &str) {
+        self.done(Request::AllowOrigin { origin: origin.into(), access: None, once: false }).await;
     }
 
     /// Spawns a program.

@@ -5,11 +5,12 @@
 
 use crate::checkout::{Checkout, Profile};
 use crate::failure::Result;
-use crate::{program, setup, test};
+use crate::{client, program, setup, test};
 use std::ffi::OsString;
 
 pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<()> {
     let tools = setup::everything(checkout)?;
+    client::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
     let mut bench = checkout.cargo();
     bench

@@ -6,6 +6,7 @@
 
 mod bench;
 mod checkout;
+mod client;
 mod failure;
 mod fuzz;
 mod generate;
@@ -54,6 +55,8 @@ enum Task {
         /// One target only
         target: Option<String>,
     },
+    /// Build the package for web pages: bundle, types and API documentation
+    Client,
     /// Write the client's TypeScript types from the protocol crate
     Generate {
         /// Compare only, and fail when the file is out of date
@@ -86,6 +89,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Run { serve_arguments } => match run::run(&checkout, &serve_arguments)? {},
         Task::Test { quick, filter } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
+        Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,
         Task::Generate { check: false } => generate::write(&checkout)?,
         Task::Generate { check: true } => generate::check(&checkout)?,
         Task::Bench { bench_arguments } => bench::run(&checkout, &bench_arguments)?,

@@ -2,7 +2,7 @@
 //!
 //! Three kinds of thing are installed, each only when it is missing, so that a machine which has them all loses no
 //! time here: Debian packages ([`debian`]), `cargo-nextest`, and the programs that come from npm ([`tools`]). Serving
-//! needs none of these but a C linker, so `cargo xtask run` asks for nothing else.
+//! needs none of these but a C linker and npm, so `cargo xtask run` asks for nothing else.
 
 mod debian;
 mod tools;

@@ -9,7 +9,7 @@ mod report;
 use crate::checkout::{Checkout, Profile};
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Tools};
-use crate::{fuzz, generate, program};
+use crate::{client, fuzz, generate, program};
 use report::{Report, Step};
 use std::env;
 use std::ffi::OsString;
@@ -24,12 +24,17 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     let mut report = Report::default();
     let tools = report.step("setup", || setup::everything(checkout));
     let everything = filter.is_empty();
+    // Before all that compiles the runtime, which has the client's bundle in it.
+    report.step("client", || client::build(checkout));
     if everything {
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
             program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
         });
         report.step("generated types", || generate::check(checkout));
+        let tools = tools.as_ref().ok_or("setup failed");
+        report.step_needing("client types", &tools, |tools| client::check(checkout, &tools.node()));
+        report.step_needing("client tests", &tools, |tools| client::test(checkout, &tools.node()));
     }
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     let prepared = prepared(tools.as_ref(), runtime.as_deref());

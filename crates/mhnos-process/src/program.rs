@@ -267,6 +267,10 @@ fn complete(
     if let Some(zone) = inherited("TZ") {
         environment.insert("TZ".into(), zone);
     }
+    if let Some(folder) = surroundings.toolchain.volta() {
+        // Its programs look for what they stand for in the home, which in a sandbox is another.
+        environment.insert("VOLTA_HOME".into(), folder.into());
+    }
     environment.extend(asked.into_iter().map(|(name, value)| (name.into(), value.into())));
     environment.into_iter().collect()
 }
@@ -326,6 +330,22 @@ mod tests {
         let names: Vec<_> =
             environment.iter().map(|(name, _)| name.to_str().unwrap()).filter(|&name| name != "TZ").collect();
         assert_eq!(names, ["A", "HOME", "LANG", "PATH", "TERM", "TMPDIR"]);
+    }
+
+    #[test]
+    fn voltas_programs_are_told_where_it_is() {
+        let toolchain = Toolchain::new(["/bin:/home/me/.volta/bin".into()]);
+        let sandbox = sandbox();
+        let surroundings = Surroundings {
+            toolchain: &toolchain,
+            scratch: Path::new("/tmp"),
+            workspace: Path::new("/ws"),
+            sandbox: &sandbox,
+            secret: String::new(),
+            terminal: false,
+        };
+        let environment = complete(BTreeMap::new(), Kind::Shell, Path::new("/bin/sh"), &surroundings);
+        assert!(environment.contains(&("VOLTA_HOME".into(), "/home/me/.volta".into())), "{environment:?}");
     }
 
     #[test]

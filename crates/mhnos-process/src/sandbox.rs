@@ -11,7 +11,7 @@
 //! each program it hands out a [`Confinement`], which travels to the program's guard and is entered there between fork and exec.
 //!
 //! What differs between systems is behind four names: `Support`, `probe`, `build` and `enter`. On Linux they stand on Landlock
-//! ([`linux`]), and what may be touched is a list of folders ([`grants`], [`tools`]). On macOS the same list becomes a Seatbelt
+//! ([`linux`], and [`system_calls`] for one thing it leaves open), and what may be touched is a list of folders ([`grants`], [`tools`]). On macOS the same list becomes a Seatbelt
 //! profile that `enter` gives to `sandbox_init`, on Windows `enter` puts the program into a Job Object, which limits but closes off no
 //! files, and `Support` says so. Neither is written: the engine does not run there yet.
 
@@ -27,6 +27,7 @@ use crate::toolchain::Toolchain;
 
 mod grants;
 pub(crate) mod linux;
+mod system_calls;
 mod tools;
 
 pub use linux::{Support, probe};
@@ -116,7 +117,9 @@ pub enum SandboxError {
         remedy: &'static str,
     },
     /// A folder or the operating system.
-    #[error("the sandbox {mode} could not be prepared: {reason}")]
+    #[error(
+        "the sandbox {mode} could not be prepared: {reason}: start the runtime again, which makes its folders"
+    )]
     Preparation {
         /// What was asked for.
         mode: &'static str,

@@ -56,6 +56,11 @@ impl Toolchain {
         &self.folders
     }
 
+    /// Where volta is, if its programs are used.
+    pub(crate) fn volta(&self) -> Option<&Path> {
+        self.folders.iter().filter(|folder| folder.ends_with(".volta/bin")).find_map(|folder| folder.parent())
+    }
+
     /// The folders as a value of `PATH`, for the programs that are started.
     pub fn path_variable(&self) -> OsString {
         std::env::join_paths(&self.folders).unwrap_or_default()

@@ -19,9 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::gate::Principal;
+use crate::own_command;
 use crate::runtime::{ConnectionCount, Failure, Runtime, RuntimeProcess, check_terminal_size};
 use crate::trust::audit::Fact;
-use crate::trust::{self, Entered, Standing};
+use crate::trust::{self, Entered};
 use crate::websocket::{Incoming, MessageReader, MessageWriter, Socket, is_violation};
 
 mod events;
@@ -74,8 +75,6 @@ pub(crate) async fn serve<S: Socket>(
         return finish(writer).await;
     }
     tracing::info!(by = %principal, protocol = ?protocol, "connected");
-    runtime.trust.audit.write(Fact::Connected { by: principal.to_string() });
-
     let shared =
         Session { runtime, principal, outbox, at_once: Arc::new(Semaphore::new(limits::REQUESTS_AT_ONCE)) };
     let (runtime, principal, outbox) =
@@ -88,7 +87,12 @@ pub(crate) async fn serve<S: Socket>(
     let mut goodbye = None;
     let mut changes = runtime.trust.changes();
     let is_allowed = || runtime.trust.access(&principal).is_some();
+    // Only who may do something: else a page nobody has allowed could fill the log until what stood in it is gone.
+    let let_in = || runtime.trust.audit.write(Fact::Connected { by: principal.to_string() });
     let mut waiting = (!is_allowed()).then(|| waiting::Queue::new(&runtime));
+    if waiting.is_none() {
+        let_in();
+    }
     loop {
         if let Some(queue) = &mut waiting {
             reader.set_limit(limits::WAITING_MESSAGE_BYTES);
@@ -100,12 +104,17 @@ pub(crate) async fn serve<S: Socket>(
                     }
                     waiting::Outcome::Allowed(messages) => {
                         tracing::info!(by = %principal, "approved");
+                        let_in();
                         if let Some(entered) = &mut entered {
                             entered.admitted();
                         }
                         reader.set_limit(limits::MESSAGE_BYTES);
                         waiting = None;
                         for message in messages {
+                            // What was allowed can be taken back while they are carried out.
+                            if !is_allowed() {
+                                break;
+                            }
                             dialect.act(message).await;
                         }
                     }
@@ -163,12 +172,12 @@ async fn finish(mut writer: JoinHandle<()>) {
 }
 
 fn is_denied(runtime: &Runtime, principal: &Principal) -> bool {
-    principal.origin().is_some_and(|origin| runtime.trust.standing(origin) == Standing::Denied)
+    principal.origin().is_some_and(|origin| runtime.trust.is_denied(origin))
 }
 
-/// What a denied page is told: its reason of the close has room for 123 bytes.
+/// What a denied page is told. The reason of a close is short, and the origin, which the page knows, can be long.
 fn denied_sentence(principal: &Principal) -> String {
-    format!("{principal:.60} was denied: mhnos-runtime origins allow undoes it")
+    format!("denied by a person; to undo it: {} origins allow {principal}", own_command::name())
 }
 
 /// What a page that waits is told.

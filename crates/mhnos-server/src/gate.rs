@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use mhnos_protocol::v2;
 use subtle::ConstantTimeEq;
 
-use crate::origin::{Origin, is_own_host};
+use crate::origin::{Origin, is_loopback_host, is_own_host};
 use crate::trust::Trust;
 
 /// Who a connection belongs to. Everything it may see and touch follows from this.
@@ -63,14 +63,18 @@ pub struct Refusal {
 pub struct Gate {
     port: u16,
     allowed_hosts: Vec<String>,
+    /// Whether this machine's own names are accepted with any port.
+    any_port: bool,
     token: String,
     trust: Arc<Trust>,
 }
 
 impl Gate {
-    /// A gate for the port that was bound. `allowed_hosts` are further values of `Host`, in lower case.
+    /// A gate for the port that was bound. `allowed_hosts` are further values of `Host`, in lower case; the word `loopback` stands
+    /// for this machine's own names with any port, because in a container the port that is published is not known.
     pub fn new(allowed_hosts: Vec<String>, port: u16, token: String, trust: Arc<Trust>) -> Self {
-        Self { port, allowed_hosts, token, trust }
+        let any_port = allowed_hosts.iter().any(|host| host == "loopback");
+        Self { port, allowed_hosts, any_port, token, trust }
     }
 
     /// What it is told about pages.
@@ -93,7 +97,9 @@ impl Gate {
             uri.authority().is_none_or(|authority| authority.as_str() == *host)
         });
         let accepted = host.is_some_and(|host| {
-            is_own_host(host, self.port) || self.allowed_hosts.contains(&host.to_ascii_lowercase())
+            is_own_host(host, self.port)
+                || (self.any_port && is_loopback_host(host))
+                || self.allowed_hosts.contains(&host.to_ascii_lowercase())
         });
         if accepted {
             return Ok(());

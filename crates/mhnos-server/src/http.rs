@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::client_script;
 use crate::connection::{self, Admission, Protocol};
 use crate::console;
 use crate::gate::{Principal, Refusal};
@@ -48,6 +49,7 @@ pub async fn serve(listener: TcpListener, runtime: Arc<Runtime>, mut stopping: w
     let router = Router::new()
         .route("/", any(root))
         .route("/health", get(health))
+        .route("/client.js", get(client_script::serve))
         .merge(console::routes())
         .fallback(async || {
             (StatusCode::NOT_FOUND, "there is nothing here: the runtime is at / (WebSocket) and /health\n")

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// How a client on this machine calls it.
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// A web origin: scheme, host and port, in the form browsers send it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(String);
@@ -59,8 +62,14 @@ impl fmt::Display for Origin {
 pub fn is_own_host(host: &str, port: u16) -> bool {
     let host = host.to_ascii_lowercase();
     split_port(&host).is_some_and(|(name, given)| {
-        ["localhost", "127.0.0.1", "[::1]"].contains(&name) && given.unwrap_or(80) == port
+        LOOPBACK_NAMES.contains(&name) && given.unwrap_or(80) == port
     })
+}
+
+/// Whether a value of `Host` is one of the names of this machine's loopback, with any port.
+pub fn is_loopback_host(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    split_port(&host).is_some_and(|(name, _)| LOOPBACK_NAMES.contains(&name))
 }
 
 /// Host, as it stands, and port of `host`, `host:port` or `[address]:port`.

@@ -3,6 +3,7 @@
 //! Both protocols come here with the same few questions; what differs is only how they are asked and answered
 //! ([`crate::connection`]).
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +16,7 @@ use mhnos_process::{EndReason, Exit, KillError, Limits, Process, ProcessTable, s
 use mhnos_protocol::v2::ErrorCode;
 use mhnos_protocol::{Health, ProcessCounts, ProcessKind, limits, v1, v2};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use crate::gate::{Gate, Principal};
 use crate::logging::LogLines;
@@ -23,7 +25,7 @@ use crate::settings::Settings;
 use crate::state::{StateDirectory, random_hexadecimal};
 use crate::trust::audit::Fact;
 use crate::trust::{Access, DecideError, Decision, Trust};
-use crate::workspace::{FileError, Workspace};
+use crate::workspace::{Attributes, FileError, Workspace};
 
 mod launch;
 
@@ -209,6 +211,56 @@ impl Runtime {
         }
     }
 
+    /// As [`Self::running`], and `principal` may run programs: what is typed into a shell is as good as starting one.
+    ///
+    /// # Errors
+    /// When there is none, it has ended, or programs are not for this page (any more).
+    pub fn running_to_use(&self, principal: &Principal, pid: u32) -> Result<Arc<RuntimeProcess>, Failure> {
+        let process = self.running(principal, pid)?;
+        self.may_run(principal).map(|()| process)
+    }
+
+    /// Puts a file into the workspace. Whether that is allowed is looked at when it is whole, right before it takes its place.
+    ///
+    /// # Errors
+    /// When it is not allowed (any more), the content ends too early, or the operating system refuses. Nothing has changed then.
+    pub fn write_file(
+        &self,
+        principal: &Principal,
+        path: &Path,
+        attributes: Attributes,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
+            self.make_directory(principal, folder)?;
+        }
+        let mut permit = None;
+        let written = self.workspace.write(path, attributes, |file| {
+            content(file)?;
+            permit = self.trust.permit_blocking(principal, Access::Files);
+            if permit.is_some() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+        });
+        let was_allowed = permit.is_some();
+        drop(permit);
+        match written {
+            Err(_) if !was_allowed && self.trust.access(principal).is_none() => {
+                Err(no_longer_allowed(principal))
+            }
+            written => Ok(written?),
+        }
+    }
+
+    /// Makes a folder of the workspace and those above it.
+    ///
+    /// # Errors
+    /// When it is not allowed (any more), or the operating system refuses.
+    pub fn make_directory(&self, principal: &Principal, path: &Path) -> Result<(), Failure> {
+        let permit = self.trust.permit_blocking(principal, Access::Files);
+        let _permit = permit.ok_or_else(|| no_longer_allowed(principal))?;
+        Ok(self.workspace.make_directory(path)?)
+    }
+
     /// The processes `principal` may see, ended ones that are kept included, oldest first.
     pub fn processes(&self, principal: &Principal) -> Vec<Arc<RuntimeProcess>> {
         self.table.list().into_iter().filter(|process| principal.may_touch(&process.tag().owner)).collect()
@@ -247,8 +299,8 @@ impl Runtime {
         })
     }
 
-    /// Carries out what a person decided about a web page. What a page may no longer do ends at once: its connections close themselves,
-    /// and what it started is ended. Only for local programs.
+    /// Carries out what a person decided about a web page. What a page may no longer do ends: its connections close themselves, and once this
+    /// returns, what it started has ended and nothing it asked for is being done any more. Only for local programs.
     ///
     /// # Errors
     /// When this is a page, the text is no origin, the settings say otherwise, or the decision cannot be written down.
@@ -266,11 +318,15 @@ impl Runtime {
         let (trust, page) = (Arc::clone(&self.trust), Principal::Page(origin.clone()));
         let decided = tokio::task::spawn_blocking(move || trust.decide(&origin, decision)).await;
         if self.trust.access(&page) != Some(Access::Full) {
+            // What was being started at that moment has its place among the processes now.
+            self.trust.until_quiet().await;
+            let mut ending = JoinSet::new();
             for process in self.processes(&page) {
-                tokio::spawn(async move {
+                ending.spawn(async move {
                     process.end(nix::libc::SIGTERM, limits::KILL_GRACE, EndReason::Requested).await
                 });
             }
+            while ending.join_next().await.is_some() {}
         }
         match decided {
             Ok(Ok(())) => Ok(()),
@@ -374,6 +430,11 @@ pub enum Killed {
     Ended(Arc<Exit>),
     /// The signal was delivered to these.
     Signalled(Vec<mhnos_process::Member>),
+}
+
+/// What a page is told whose rights were taken from it in the meantime.
+fn no_longer_allowed(principal: &Principal) -> Failure {
+    Failure::new(ErrorCode::NotAllowed, format!("{principal} is no longer allowed"))
 }
 
 fn has_ended(pid: u32, exit: &Exit) -> Failure {

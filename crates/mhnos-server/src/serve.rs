@@ -17,6 +17,7 @@ use crate::control;
 use crate::gate::{Gate, Principal};
 use crate::http;
 use crate::logging;
+use crate::own_command;
 use crate::runtime::Runtime;
 use crate::settings::{ServeArguments, Settings, SettingsError};
 use crate::state::{RunningRuntime, StateDirectory, StateError};
@@ -140,6 +141,14 @@ async fn serve(
     })?;
     // Whoever started us may have closed our output; that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "MHNOS runtime listening on {url}");
+    if own_command::is_unusual() {
+        // Where the log is all a person sees of us, it begins with what they need next.
+        let _ = writeln!(
+            std::io::stdout(),
+            "To let a web page in: {} origins allow http://localhost:8000   (or whatever its address is)",
+            own_command::name()
+        );
+    }
     if std::io::stdout().is_terminal() {
         // Only to a person: a ticket must not end up in a log.
         let (_, console) = runtime.ticket(&Principal::Control, None, limits::FIRST_TICKET_TIME);

@@ -24,7 +24,8 @@ pub struct ServeArguments {
     /// [env: MHNOS_ALLOWED_ORIGINS, separated by commas]
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
-    /// Further host:port under which the runtime may be addressed; repeatable [env: MHNOS_ALLOWED_HOSTS]
+    /// Further host:port under which the runtime may be addressed, or `loopback` for localhost with any port; repeatable
+    /// [env: MHNOS_ALLOWED_HOSTS]
     #[arg(long = "allow-host", value_name = "HOST:PORT")]
     pub allow_host: Vec<String>,
     /// What programs may touch. strict: write the workspace, read the system. relaxed: read all you can, too.

@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use mhnos_protocol::v2::{Event, KnownOrigin, OriginState};
 use mhnos_protocol::{limits, v2};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{RwLock, broadcast, watch};
 
 use crate::gate::{Principal, Refusal};
 use crate::origin::Origin;
+use crate::own_command;
 use crate::workspace::now;
 
 pub mod audit;
 mod grants;
+mod permit;
 mod rate;
 pub mod tickets;
 
@@ -111,6 +113,8 @@ pub struct Trust {
     store: Mutex<GrantStore>,
     changes: watch::Sender<u64>,
     events: broadcast::Sender<Event>,
+    /// Held for reading by whoever changes something right now, see [`permit`].
+    acting: RwLock<()>,
     /// What was let in, started and ended.
     pub audit: Audit,
     /// For pages of our own.
@@ -166,6 +170,7 @@ impl Trust {
             store: Mutex::new(store),
             changes: watch::Sender::new(0),
             events: broadcast::Sender::new(limits::EVENTS_WAITING),
+            acting: RwLock::default(),
             audit,
             tickets: Tickets::default(),
         })
@@ -194,6 +199,11 @@ impl Trust {
                 Standing::Denied | Standing::Unknown => None,
             },
         }
+    }
+
+    /// Whether a person said no, not long ago.
+    pub fn is_denied(&self, origin: &Origin) -> bool {
+        self.standing(origin) == Standing::Denied
     }
 
     /// Changes whenever a standing does.
@@ -477,7 +487,8 @@ fn denial_time(times: u32) -> Duration {
 /// What a page that waits is told, and the log too.
 pub fn sentence(origin: &Origin) -> String {
     format!(
-        "{origin} is not allowed yet: approve it in MHNOS Desktop, or run: mhnos-runtime origins allow {origin}"
+        "{origin} is not allowed yet: approve it in MHNOS Desktop, or run: {} origins allow {origin}",
+        own_command::name()
     )
 }
 

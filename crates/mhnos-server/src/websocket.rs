@@ -233,6 +233,9 @@ impl Readable for tokio::net::unix::OwnedReadHalf {
     }
 }
 
+/// A control frame holds 125 bytes (RFC 6455, 5.5), of which two are the code. A longer reason is cut.
+const CLOSE_REASON_BYTES: usize = 123;
+
 /// A socket whose two directions are used by two tasks.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// What is read from.
@@ -334,6 +337,7 @@ impl<W: AsyncWrite + Unpin> MessageWriter<W> {
     /// # Errors
     /// When the connection fails.
     pub async fn close(&mut self, code: u16, reason: &str) -> io::Result<()> {
+        let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES)];
         self.frame(OpCode::Control(Control::Close), &code.to_be_bytes(), reason.as_bytes()).await?;
         self.flush().await
     }

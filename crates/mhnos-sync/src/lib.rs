@@ -7,5 +7,13 @@
 //!
 //! So nothing has to be remembered of work in flight: after a crash, a cut or a lost message, both sides observe themselves, and the plan is made anew.
 
+mod database;
+pub mod host;
+pub mod digest;
+pub mod hub;
 pub mod model;
+pub mod plan;
+pub mod rules;
 pub mod side;
+pub mod tree;
+pub mod versions;

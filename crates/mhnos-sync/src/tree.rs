@@ -80,6 +80,12 @@ pub(crate) fn inside<'a, V>(
         .take_while(move |(path, _)| folder.is_none_or(|folder| path.is_in(folder)))
 }
 
+/// Whether one of these lies in a folder.
+pub(crate) fn any_inside(paths: &BTreeSet<RelativePath>, folder: &RelativePath) -> bool {
+    let next = paths.range::<RelativePath, _>((Bound::Excluded(folder), Bound::Unbounded)).next();
+    next.is_some_and(|path| path.is_in(folder))
+}
+
 /// The folders a path is in, the nearest first.
 pub(crate) fn ancestors(path: &RelativePath) -> impl Iterator<Item = RelativePath> {
     std::iter::successors(path.parent(), RelativePath::parent)
@@ -93,6 +99,14 @@ impl ReplicaTrees {
         for path in paths {
             trees.set(host, &path, base.get(&path).copied(), observed.get(&path).copied());
         }
+        trees.take_unsaved();
+        trees
+    }
+
+    /// From what was saved.
+    pub(crate) fn of_rows(host: &Tree, rows: Vec<crate::hub::state::Row>) -> Self {
+        let mut trees = Self::unknown(host);
+        rows.iter().for_each(|row| trees.set(host, &row.path, row.base, row.observed));
         trees.take_unsaved();
         trees
     }
@@ -148,6 +162,14 @@ impl ReplicaTrees {
         // Two sorted runs: what the standard library's sort is quickest at.
         paths.sort();
         paths
+    }
+
+    /// All that was agreed in a folder.
+    pub(crate) fn base_in(&self, host: &Tree, folder: &RelativePath) -> Vec<(RelativePath, Node)> {
+        let alike = inside(host, Some(folder)).filter(|(path, _)| !self.differences.contains_key(*path));
+        let alike = alike.map(|(path, node)| (path.clone(), *node));
+        let own = inside(&self.differences, Some(folder));
+        alike.chain(own.filter_map(|(path, pair)| Some((path.clone(), pair.base?)))).collect()
     }
 
     /// The host has something else at a path now; `before` is what it had. Base and replica stay what they are.

@@ -155,15 +155,19 @@ async fn a_thousand_idle_connections_are_served_and_hold_up_nobody() {
     // Both ends of each are files of ours or of the runtime.
     let (_, most) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, most.min(8192), most).unwrap();
-    let runtime = Runtime::start();
+    // Of several pages, because one alone may not have so many.
+    let pages: Vec<String> = (8001..8006).map(|port| format!("http://localhost:{port}")).collect();
+    let allow = |setup: Setup, page: &String| setup.arg("--allow-origin").arg(page);
+    let runtime = pages.iter().fold(Setup::default().allow_origin(), allow).start();
     let mut worker = v1::Client::connect(&runtime).await;
     let before = system::resident(runtime.os_pid());
     let mut idle = Vec::new();
     for number in 0..1000 {
+        let page = &pages[number % pages.len()];
         idle.push(if number % 2 == 0 {
-            Idle::Old(v1::Client::connect(&runtime).await)
+            Idle::Old(v1::Client::connect_as(&runtime, page).await)
         } else {
-            Idle::New(v2::Client::connect(&runtime).await)
+            Idle::New(v2::Client::connect_as(&runtime, page).await)
         });
     }
     let grown = system::resident(runtime.os_pid()).saturating_sub(before);

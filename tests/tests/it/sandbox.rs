@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use mhnos_protocol::v2::{Reply, Request};
 use mhnos_tests::v1::Client;
-use mhnos_tests::{Runtime, Setup, system, v2};
+use mhnos_tests::{Runtime, Setup, http, system, v2};
 use serde_json::json;
 
 mod heavy;
@@ -175,7 +175,7 @@ async fn neither_the_runtime_nor_a_guard_nor_another_program_can_be_signalled_or
         let Reply::Processes { processes, .. } = client.request(Request::List).await else {
             panic!("a list")
         };
-        let other = processes.iter().find(|process| process.pid == other).unwrap().os_pid as i32;
+        let other = processes.iter().find(|process| process.pid == other).unwrap().os_pid;
         let guard = system::parent(other).unwrap();
         let spawner = system::parent(guard).unwrap();
         let targets = [case.runtime.os_pid(), spawner, guard, other];
@@ -183,7 +183,7 @@ async fn neither_the_runtime_nor_a_guard_nor_another_program_can_be_signalled_or
         let (signals, repeated) = if *mode == "strict" { ("[9, 15, 19, 18, 0]", 5) } else { ("[18, 0]", 2) };
         let program = format!(
             r"
-import signal
+import resource, signal
 for pid in {targets:?} + [os.getppid()]:
     for number in {signals}:
         attempt(f'kill {{pid}} {{number}}', lambda: os.kill(pid, number))
@@ -192,11 +192,12 @@ for pid in {targets:?} + [os.getppid()]:
     for path in ['mem', 'environ', 'maps', 'auxv']:
         attempt(path, lambda: open(f'/proc/{{pid}}/{{path}}', 'rb').close())
     attempt('descriptor', lambda: os.readlink(f'/proc/{{pid}}/fd/0'))
+    attempt('limits', lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, resource.prlimit(pid, resource.RLIMIT_NOFILE)))
     attempt('root', lambda: os.stat(f'/proc/{{pid}}/root/'))
 "
         );
         let lines = case.attempts(&program).await;
-        let count = (targets.len() + 1) * (repeated + 8);
+        let count = (targets.len() + 1) * (repeated + 9);
         if *mode == "strict" {
             assert_all_refused(&lines, count)
         } else {
@@ -226,6 +227,59 @@ async fn an_abstract_socket_outside_is_out_of_reach_and_its_own_is_not() {
         }
         let own = format!("own = socket.socket(socket.AF_UNIX); own.bind('\\0{name}-own'); own.listen()\n");
         assert_all_done(&case.attempts(&format!("{own}{}", connect(&format!("{name}-own")))).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_control_socket_has_no_ear_for_a_started_program() {
+    use std::io::{Read, Write};
+    for mode in ["strict", "relaxed", "none"] {
+        let case = Case::start(mode);
+        let path = case.path("state/control.sock");
+        let request = http::handshake(&["Host: localhost"]);
+        // That it answers at all: to us, who were not started by it.
+        let mut ours = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        ours.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        ours.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101");
+        // The second and third way: who connected is gone, or has left its parents, when the runtime looks.
+        let program = format!(
+            r"
+def answer(asks):
+    end = socket.socket(socket.AF_UNIX)
+    asks(end)
+    try:
+        end.sendall({request:?}.encode())
+        return end.recv(100)
+    except OSError as error:
+        return error
+def by_a_child(end):
+    child = os.fork()
+    if child == 0:
+        end.connect('{path}')
+        os._exit(0)
+    os.waitpid(child, 0)
+def by_an_orphan(end):
+    ready, go = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            end.connect('{path}')
+            os.write(go, b'1')
+            import time; time.sleep(1000)
+        os._exit(0)
+    os.read(ready, 1)
+for asks in [lambda end: end.connect('{path}'), by_a_child, by_an_orphan]:
+    print(answer(asks))
+"
+        );
+        for line in case.attempts(&program).await {
+            assert!(
+                line == "b''" || line.contains("Broken pipe") || line.contains("reset"),
+                "{mode}: {line}"
+            );
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use nix::libc;
 use nix::sys::prctl;
 
 use super::grants::{Grant, Right};
-use super::{Mode, SandboxError};
+use super::{Mode, SandboxError, system_calls};
 
 /// What the system was found to be able to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +183,7 @@ const KEPT_CAPABILITIES: u64 = {
 pub(crate) fn enter(rules: RawFd) -> io::Result<()> {
     give_up_capabilities()?;
     prctl::set_no_new_privs()?;
+    system_calls::refuse_limits_of_others()?;
     // SAFETY: the kernel is given a number.
     #[allow(unsafe_code, reason = "the crate enters only what it made in the same process")]
     let entered = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules, 0) };

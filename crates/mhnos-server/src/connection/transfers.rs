@@ -111,14 +111,14 @@ impl Transfers {
         let (blocks, received) = mpsc::channel(limits::UPLOAD_BLOCKS_WAITING);
         let session = session.clone();
         let task = tokio::spawn(async move {
-            let workspace = Arc::clone(&session.runtime.workspace);
+            let (runtime, principal) = (Arc::clone(&session.runtime), session.principal.clone());
             let written = tokio::task::spawn_blocking(move || {
                 let attributes = Attributes { mtime, executable };
-                workspace.write(&path, attributes, |file| receive_file(received, size, file))
+                runtime.write_file(&principal, &path, attributes, |file| receive_file(received, size, file))
             });
             match written.await {
                 Ok(Ok(())) => session.reply_v2(Reply::Done { id }).await,
-                Ok(Err(error)) => session.fail_v2(id, error.into()).await,
+                Ok(Err(failure)) => session.fail_v2(id, failure).await,
                 Err(error) => {
                     session
                         .fail_v2(
@@ -274,10 +274,10 @@ impl Session {
         let leave = self.leave().await;
         let session = self.clone();
         tokio::spawn(async move {
-            let workspace = Arc::clone(&session.runtime.workspace);
-            match tokio::task::spawn_blocking(move || workspace.make_directory(&path)).await {
+            let (runtime, principal) = (Arc::clone(&session.runtime), session.principal.clone());
+            match tokio::task::spawn_blocking(move || runtime.make_directory(&principal, &path)).await {
                 Ok(Ok(())) => session.reply_v2(Reply::Done { id }).await,
-                Ok(Err(error)) => session.fail_v2(id, error.into()).await,
+                Ok(Err(failure)) => session.fail_v2(id, failure).await,
                 Err(error) => session.fail_v2(id, Failure::new(ErrorCode::Failed, error.to_string())).await,
             }
             drop(leave);

@@ -16,7 +16,8 @@ use mhnos_protocol::{Malformed, RequestId, limits};
 
 use super::outbox::{Outgoing, Viewer};
 use super::{id_of, input, resize, too_large_sentence};
-use crate::runtime::{self, Failure, Launch, RuntimeProcess};
+use crate::gate::Principal;
+use crate::runtime::{self, Failure, Launch, Runtime, RuntimeProcess};
 use crate::websocket::Incoming;
 use crate::workspace::{Attributes, Workspace, now};
 
@@ -90,14 +91,14 @@ impl Session {
             },
             Request::Write(v1::Write { pid, data }) => {
                 let written =
-                    runtime.running(principal, pid).and_then(|process| input(&process, data.into()));
+                    runtime.running_to_use(principal, pid).and_then(|process| input(&process, data.into()));
                 if let Err(failure) = written {
                     shared.fail_if_asked(id, failure).await;
                 }
             }
             Request::Resize(v1::Resize { pid, cols, rows }) => {
                 let resized =
-                    runtime.running(principal, pid).and_then(|process| resize(&process, cols, rows));
+                    runtime.running_to_use(principal, pid).and_then(|process| resize(&process, cols, rows));
                 if let Err(failure) = resized {
                     shared.fail_if_asked(id, failure).await;
                 }
@@ -133,8 +134,9 @@ impl Session {
                 let leave = shared.leave().await;
                 let shared = shared.clone();
                 tokio::spawn(async move {
-                    let workspace = Arc::clone(&shared.runtime.workspace);
-                    let pushed = tokio::task::spawn_blocking(move || push(&workspace, entries)).await;
+                    let (runtime, principal) = (Arc::clone(&shared.runtime), shared.principal.clone());
+                    let pushed =
+                        tokio::task::spawn_blocking(move || push(&runtime, &principal, entries)).await;
                     let results = pushed.unwrap_or_default();
                     let by = &shared.principal;
                     tracing::info!(%by, synced = results.synced, failed = results.failed, "files pushed");
@@ -250,10 +252,10 @@ fn listed(process: &RuntimeProcess) -> v1::ListedProcess {
 }
 
 /// Writes what was pushed, each entry by itself.
-fn push(workspace: &Workspace, entries: Vec<PushedEntry>) -> PushResults {
+fn push(runtime: &Runtime, principal: &Principal, entries: Vec<PushedEntry>) -> PushResults {
     let mut results = PushResults::default();
     for entry in entries {
-        match push_entry(workspace, &entry) {
+        match push_entry(runtime, principal, &entry) {
             Ok(()) => results.synced += 1,
             Err(failure) => {
                 results.failed += 1;
@@ -264,15 +266,14 @@ fn push(workspace: &Workspace, entries: Vec<PushedEntry>) -> PushResults {
     results
 }
 
-fn push_entry(workspace: &Workspace, entry: &PushedEntry) -> Result<(), Failure> {
-    let relative =
-        workspace.relative(&entry.path, Path::new("")).map_err(crate::workspace::FileError::from)?;
-    let Some(content) = &entry.content else { return Ok(workspace.make_directory(&relative)?) };
+fn push_entry(runtime: &Runtime, principal: &Principal, entry: &PushedEntry) -> Result<(), Failure> {
+    let relative = runtime.relative(&entry.path, Path::new(""))?;
+    let Some(content) = &entry.content else { return runtime.make_directory(principal, &relative) };
     // What is no time since 1970 is no time worth keeping.
     let mtime =
         entry.mtime.filter(|mtime| (0.0..=MOST_MILLISECONDS).contains(mtime)).map(|mtime| mtime as u64);
     let attributes = Attributes { mtime, executable: None };
-    Ok(workspace.write(&relative, attributes, |file| file.write_all(content))?)
+    runtime.write_file(principal, &relative, attributes, |file| file.write_all(content))
 }
 
 /// The year 9999: what JavaScript's dates and every file system can hold.

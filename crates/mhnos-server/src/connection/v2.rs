@@ -117,11 +117,11 @@ impl Session {
             Request::Credit { pid, bytes } => shared.outbox.send(Outgoing::Credit { pid, bytes }).await,
             Request::CreditFile { transfer, bytes } => self.transfers.grant(transfer, bytes),
             Request::Resize { pid, cols, rows } => {
-                resize(&*runtime.running(principal, pid)?, cols, rows)?;
+                resize(&*runtime.running_to_use(principal, pid)?, cols, rows)?;
                 shared.reply_v2(Reply::Done { id }).await;
             }
             Request::CloseInput { pid } => {
-                let closed = runtime.running(principal, pid)?.close_input();
+                let closed = runtime.running_to_use(principal, pid)?.close_input();
                 closed.map_err(|error| Failure::new(ErrorCode::Ended, format!("process {pid}: {error}")))?;
                 shared.reply_v2(Reply::Done { id }).await;
             }
@@ -144,17 +144,12 @@ impl Session {
             }
             Request::AllowOrigin { origin, access, once } => {
                 let access = access.map_or(Access::Full, Access::from);
-                runtime.decide(principal, &origin, Decision::Allow { access, once }).await?;
-                shared.reply_v2(Reply::Done { id }).await;
+                shared.decide(id, origin, Decision::Allow { access, once }).await;
             }
             Request::DenyOrigin { origin } => {
-                runtime.decide(principal, &origin, Decision::Deny).await?;
-                shared.reply_v2(Reply::Done { id }).await;
+                shared.decide(id, origin, Decision::Deny).await;
             }
-            Request::RevokeOrigin { origin } => {
-                runtime.decide(principal, &origin, Decision::Revoke).await?;
-                shared.reply_v2(Reply::Done { id }).await;
-            }
+            Request::RevokeOrigin { origin } => shared.decide(id, origin, Decision::Revoke).await,
             Request::Ticket { origin, resume } => {
                 runtime.only_control(principal)?;
                 let named = origin.map(|origin| {
@@ -243,7 +238,7 @@ impl Session {
             );
             return Err(Failure::new(ErrorCode::Limit, error));
         }
-        let process = self.shared.runtime.running(&self.shared.principal, pid)?;
+        let process = self.shared.runtime.running_to_use(&self.shared.principal, pid)?;
         // A frame holds the whole message it came in; what may wait must not.
         input(&process, Bytes::copy_from_slice(&content))?;
         if self.reporting.lock().unwrap_or_else(PoisonError::into_inner).insert(pid) {
@@ -307,6 +302,19 @@ impl super::Session {
                         None => session.reply_v2(reply).await,
                     }
                 }
+                Err(failure) => session.fail_v2(id, failure).await,
+            }
+            drop(leave);
+        });
+    }
+
+    /// What a person decides about a page, in a task of its own: programs may take their time to end.
+    async fn decide(&self, id: Option<RequestId>, origin: String, decision: Decision) {
+        let leave = self.leave().await;
+        let session = self.clone();
+        tokio::spawn(async move {
+            match session.runtime.decide(&session.principal, &origin, decision).await {
+                Ok(()) => session.reply_v2(Reply::Done { id }).await,
                 Err(failure) => session.fail_v2(id, failure).await,
             }
             drop(leave);

@@ -55,6 +55,17 @@ fn only_names_of_this_machine_with_our_port_are_hosts() {
 }
 
 #[test]
+fn in_a_container_the_port_of_a_host_is_any_and_its_name_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::open([].into(), false, folder.path()).unwrap();
+    let gate = Gate::new(vec!["loopback".into()], 18790, "a".repeat(64), trust.into());
+    let accepted = |host| gate.check_host(&Uri::from_static("/"), &headers(&[("host", host)])).is_ok();
+    assert!(["localhost:18790", "localhost:9", "127.0.0.1:18791", "[::1]:1", "LOCALHOST"].map(accepted).iter().all(|it| *it));
+    let others = ["evil.test:18790", "0.0.0.0:18790", "172.17.0.1:18790", "localhost.evil.test:9", "localhost:0", ""];
+    assert!(others.map(accepted).iter().all(|it| !*it));
+}
+
+#[test]
 fn no_host_two_hosts_and_a_host_in_the_request_line_are_refused() {
     let (_folder, gate) = gate();
     let uri = Uri::from_static("/");

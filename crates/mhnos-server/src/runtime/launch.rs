@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use mhnos_process::program::{self, Intent, Kind, ProgramError, Surroundings};
 use mhnos_process::sandbox::Mode;
-use mhnos_process::{EndReason, SpawnError, SpawnRequest, TerminalSize};
+use mhnos_process::{SpawnError, SpawnRequest, TerminalSize};
 use mhnos_protocol::v2::{self, ErrorCode};
 use mhnos_protocol::{ProcessKind, limits};
 
-use super::{Failure, Runtime, RuntimeProcess, Tag};
+use super::{Failure, Runtime, RuntimeProcess, Tag, no_longer_allowed};
 use crate::gate::Principal;
+use crate::own_command;
 use crate::state::random_hexadecimal;
 use crate::trust::Access;
 use crate::trust::audit::Fact;
@@ -118,7 +119,13 @@ impl Runtime {
             },
         };
         let program = request.program.clone();
-        let process = self.table.spawn(request).await.map_err(|error| {
+        let owner = request.tag.owner.clone();
+        // Looked at again at the last moment, and held until the process can be found: who revokes it in between waits, and then ends it.
+        let permit = self.trust.permit(&owner, Access::Full).await;
+        let permit = permit.ok_or_else(|| no_longer_allowed(&owner))?;
+        let spawned = self.table.spawn(request).await;
+        drop(permit);
+        let process = spawned.map_err(|error| {
             let code = match error {
                 SpawnError::TooMany(_) => ErrorCode::Limit,
                 SpawnError::Stopping | SpawnError::Failed { .. } => ErrorCode::Failed,
@@ -126,12 +133,6 @@ impl Runtime {
             let hint = self.hint(&error);
             Failure::new(code, format!("{error}{hint}"))
         })?;
-        let owner = &process.tag().owner;
-        if self.trust.access(owner) != Some(Access::Full) {
-            // Revoked while it was being started, and so not among those that were ended then.
-            let _ = process.end(nix::libc::SIGKILL, Duration::ZERO, EndReason::Requested).await;
-            return Err(Failure::new(ErrorCode::NotAllowed, format!("{owner} is no longer allowed")));
-        }
         self.trust.audit.write(Fact::Spawned {
             pid: process.pid(),
             by: owner.to_string(),
@@ -147,14 +148,24 @@ impl Runtime {
         Ok(process)
     }
 
+    /// Whether this client may run programs.
+    pub(super) fn may_run(&self, owner: &Principal) -> Result<(), Failure> {
+        match self.trust.access(owner) {
+            Some(Access::Full) => Ok(()),
+            Some(Access::Files) => {
+                let error = format!(
+                    "{owner} may read and change files of the workspace, but not run programs: run: {} origins allow {owner}",
+                    own_command::name()
+                );
+                Err(Failure::new(ErrorCode::Forbidden, error))
+            }
+            None => Err(no_longer_allowed(owner)),
+        }
+    }
+
     /// Whether this client may run programs at all, and one more now.
     fn may_launch(&self, owner: &Principal) -> Result<(), Failure> {
-        if self.trust.access(owner) != Some(Access::Full) {
-            let error = format!(
-                "{owner} may read and change files of the workspace, but not run programs: run: mhnos-runtime origins allow {owner}"
-            );
-            return Err(Failure::new(ErrorCode::Forbidden, error));
-        }
+        self.may_run(owner)?;
         if !self.trust.may_spawn_now(owner) {
             let error = format!("{owner} starts too many programs in a row: wait a moment");
             return Err(Failure::new(ErrorCode::Limit, error));

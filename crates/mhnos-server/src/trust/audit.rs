@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +28,7 @@ pub enum Fact {
     },
     /// The runtime stopped in good order.
     Stopped,
-    /// A connection was opened.
+    /// Somebody who is allowed was connected. Those who are not leave no line of their own, but for [`Self::Asked`].
     Connected {
         /// Whose.
         by: String,
@@ -192,12 +192,9 @@ impl Open {
         line.push(b'\n');
         self.log.write_all(&line)?;
         self.length += line.len() as u64;
-        // One write at the same place, of the same length but for the number: never torn by a kill.
-        let mut text = serde_json::to_vec(&head)?;
-        text.push(b'\n');
-        self.head_file.seek(SeekFrom::Start(0))?;
-        self.head_file.write_all(&text)?;
-        self.head_file.set_len(text.len() as u64)?;
+        // One write at the same place and of the same length: never torn by a kill, and nothing to cut off.
+        let text = format!("{:<HEAD_BYTES$}\n", serde_json::to_string(&head)?);
+        self.head_file.write_all_at(text.as_bytes(), 0)?;
         self.head = head;
         Ok(())
     }
@@ -218,6 +215,9 @@ impl Open {
 
 const LOG: &str = "audit.log";
 const HEAD: &str = "audit.head";
+
+/// Room for a number of 20 digits and a hash of 64.
+const HEAD_BYTES: usize = 128;
 
 fn rotated(age: usize) -> String {
     format!("audit.{age}.log")
@@ -383,7 +383,9 @@ mod tests {
 
     #[test]
     fn it_is_rotated_and_the_chain_goes_on() {
-        let line = 330;
+        // The first line is the shortest, for the numbers in them grow: so many are one file more than are kept.
+        let (one, _audit) = written(1);
+        let line = fs::metadata(one.path().join(LOG)).unwrap().len();
         let count = limits::AUDIT_FILE_BYTES / line * (limits::AUDIT_FILES as u64 + 1);
         let (folder, _audit) = written(count as u32);
         let found = verify(folder.path()).unwrap();

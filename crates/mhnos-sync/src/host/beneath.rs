@@ -21,9 +21,7 @@ pub(super) enum Found {
     Nothing,
     /// A folder.
     Folder {
-        /// Its number.
-        inode: u64,
-        /// That of its device: another than the root's if something is mounted there.
+        /// The number of its device: another than the root's if something is mounted there.
         device: u64,
     },
     /// A regular file.
@@ -85,7 +83,7 @@ pub(super) fn look(folder: impl AsFd, name: &str) -> nix::Result<Found> {
 
 fn found(stat: &FileStat) -> Found {
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-        SFlag::S_IFDIR => Found::Folder { inode: stat.st_ino, device: stat.st_dev },
+        SFlag::S_IFDIR => Found::Folder { device: stat.st_dev },
         SFlag::S_IFREG => Found::File(Fingerprint::of(stat)),
         SFlag::S_IFLNK => Found::Odd("is a symbolic link: links are not synced"),
         SFlag::S_IFIFO => Found::Odd("is a pipe: only files and folders are synced"),

@@ -6,9 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::stat::FileStat;
 
-/// A file touched less than this before it was hashed may be written again within the same tick of the file system's
-/// clock, with nothing to tell by. FAT's ticks are the longest.
-const YOUNG: Duration = Duration::from_secs(2);
+/// A file touched less than this before it was hashed may be written again within the same tick of the clock that stamps
+/// files, with nothing to tell by: the kernel's ticks are 10 ms at most.
+const YOUNG: Duration = Duration::from_millis(50);
+/// The same where times are kept in seconds or two of them, as on FAT.
+const YOUNG_WITH_COARSE_TIMES: Duration = Duration::from_secs(3);
+/// Times that are whole multiples of this, in nanoseconds, come from a file system with coarse times, or now and then from another.
+const COARSE: i64 = 10_000_000;
 
 /// See the [module's description](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +57,9 @@ impl Fingerprint {
     /// costs time and nothing else.
     pub(super) fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let sure = i64::try_from(now.saturating_sub(YOUNG).as_nanos()).unwrap_or(i64::MAX);
+        let is_coarse = self.mtime % COARSE == 0 || self.ctime % COARSE == 0;
+        let young = if is_coarse { YOUNG_WITH_COARSE_TIMES } else { YOUNG };
+        let sure = i64::try_from(now.saturating_sub(young).as_nanos()).unwrap_or(i64::MAX);
         self.mtime.max(self.ctime) < sure
     }
 }
@@ -70,7 +76,9 @@ mod tests {
     fn young_files_and_files_of_the_future_are_not_trusted() {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
         let second = 1_000_000_000;
-        assert!(at(5 * second, 997 * second).is_settled(now));
+        assert!(at(5 * second, 996 * second).is_settled(now));
+        assert!(at(5, 999 * second + 900_000_001).is_settled(now), "fine times");
+        assert!(!at(5, 999 * second + 980_000_001).is_settled(now));
         assert!(!at(5 * second, 999 * second).is_settled(now), "touched in the second before");
         assert!(!at(999 * second, 5 * second).is_settled(now), "a file system whose ctime is the time of creation");
         assert!(!at(5 * second, 2000 * second).is_settled(now), "the clock was set back");

@@ -24,8 +24,6 @@ const ATTEMPTS: usize = 3;
 /// A file that was read.
 pub(super) struct Hashed {
     pub(super) entry: Entry,
-    /// What it looked like, also if that is no proof that it was not changed since.
-    pub(super) fingerprint: Fingerprint,
     /// The hashes of its blocks, if it is larger than one.
     pub(super) blocks: Vec<[u8; 32]>,
 }
@@ -52,8 +50,9 @@ pub(super) enum Unread {
 
 impl From<io::Error> for Unread {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::FilesystemLoop => Self::Gone,
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Self::Gone,
+            None if error.kind() == io::ErrorKind::NotFound => Self::Gone,
             _ => Self::Refused(error),
         }
     }
@@ -89,7 +88,7 @@ pub(super) fn hash_open(file: &File) -> Result<Hashed, Unread> {
         };
         let seen = before.is_settled(now).then_some(before);
         let blocks = if blocks.len() > 1 { blocks } else { Vec::new() };
-        return Ok(Hashed { entry: Entry { node, seen }, fingerprint: before, blocks });
+        return Ok(Hashed { entry: Entry { node, seen }, blocks });
     }
     Err(Unread::Restless)
 }

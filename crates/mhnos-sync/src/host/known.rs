@@ -110,6 +110,15 @@ impl Known {
         self.problems.contains_key(path)
     }
 
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Notes that a path can be synced again, and is as it was known.
+    pub(super) fn clear_problem(&mut self, path: &RelativePath) {
+        self.problems.remove(path);
+    }
+
     /// Notes the names in a folder that are no paths.
     pub(super) fn set_odd_names(&mut self, folder: Option<&RelativePath>, names: Vec<Problem>) {
         if names.is_empty() {

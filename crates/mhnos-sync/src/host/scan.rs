@@ -3,7 +3,7 @@
 //! First the folders are listed, one depth after the other, and each entry's fingerprint is compared; nothing is opened for that but the folders.
 //! Then what has another fingerprint is read. No recursion: depth costs neither stack nor open files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -17,7 +17,7 @@ use super::hash::{self, Hashed, Unread};
 use super::known::{Known, in_folder};
 use super::reason;
 use crate::model::{BLOCK_BYTES, Node, RelativePath};
-use crate::rules::{OWN_FOLDER, Rules};
+use crate::rules::Rules;
 use crate::side::Problem;
 
 /// How many files of one folder are read by one thread in one go.
@@ -31,8 +31,6 @@ pub(super) struct Ground<'a> {
     pub(super) device: u64,
     pub(super) rules: &'a Rules,
     pub(super) known: &'a Known,
-    /// Folders that were removed but for what is ignored in them, with their inodes. They are not there, as far as anybody is told.
-    pub(super) hollow: &'a BTreeMap<RelativePath, u64>,
 }
 
 /// What is not as it is known.
@@ -52,8 +50,6 @@ pub(super) struct Differences {
     pub(super) odd_names: Vec<(Option<RelativePath>, Vec<Problem>)>,
     /// What could not be looked at for now.
     pub(super) again: Vec<RelativePath>,
-    /// Folders that were removed but for ignored things and have something else in them, or are other folders.
-    pub(super) no_longer_hollow: Vec<RelativePath>,
 }
 
 impl Differences {
@@ -65,7 +61,6 @@ impl Differences {
         self.mended.append(&mut other.mended);
         self.odd_names.append(&mut other.odd_names);
         self.again.append(&mut other.again);
-        self.no_longer_hollow.append(&mut other.no_longer_hollow);
     }
 }
 
@@ -87,7 +82,8 @@ impl Ground<'_> {
         match found {
             Ok(Found::Nothing) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => differences.gone.push(path.clone()),
             Ok(found) => {
-                if self.compare(path.clone(), found, differences) {
+                let is_folder = matches!(found, Found::Folder { .. });
+                if !self.rules.ignores(path, is_folder) && self.compare(path.clone(), found, differences) {
                     self.folders(vec![Some(path.clone())], differences);
                 }
             }
@@ -164,7 +160,7 @@ impl Ground<'_> {
             };
             // What is known was not ignored when it was found, and is forgotten when the rules change.
             let is_folder = matches!(found, Found::Folder { .. });
-            if !is_known && self.rules.ignores_in_its_folder(&path, is_folder) || self.is_hollow(&path, &found, differences) {
+            if !is_known && self.rules.ignores_in_its_folder(&path, is_folder) {
                 continue;
             }
             present.insert(name);
@@ -206,21 +202,12 @@ impl Ground<'_> {
         false
     }
 
-    fn is_hollow(&self, path: &RelativePath, found: &Found, differences: &mut Differences) -> bool {
-        let (Some(hollow), Found::Folder { inode, .. }) = (self.hollow.get(path), found) else { return false };
-        let is_hollow = hollow == inode && matches!(self.leftovers(path), Ok(Leftovers::OnlyIgnored));
-        if !is_hollow {
-            differences.no_longer_hollow.push(path.clone());
-        }
-        is_hollow
-    }
-
     /// What is in a folder that should be empty.
     pub(super) fn leftovers(&self, folder: &RelativePath) -> nix::Result<Leftovers> {
         let mut directory = Dir::from_fd(beneath::open_folder(self.root, Some(folder), beneath::LISTED)?)?;
         let names = directory.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned()));
         let names: Vec<_> = names.collect::<nix::Result<_>>()?;
-        let mut leftovers = Leftovers::OnlyIgnored;
+        let mut leftovers = Leftovers::Nothing;
         for name in &names {
             if name.as_bytes() == b"." || name.as_bytes() == b".." {
                 continue;
@@ -231,7 +218,8 @@ impl Ground<'_> {
             };
             let found = beneath::look(&directory, &shown)?;
             let is_folder = matches!(found, Found::Folder { .. });
-            if self.rules.ignores(&path, is_folder) || self.is_hollow(&path, &found, &mut Differences::default()) {
+            if self.rules.ignores(&path, is_folder) {
+                leftovers = leftovers.max(Leftovers::OnlyIgnored);
                 continue;
             }
             match found {
@@ -248,9 +236,11 @@ impl Ground<'_> {
 }
 
 /// What is in a folder that should be empty.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Leftovers {
-    /// Nothing, or what is ignored.
+    /// Nothing.
+    Nothing,
+    /// What is ignored, and nothing else.
     OnlyIgnored,
     /// Something that is synced.
     Synced,
@@ -295,9 +285,4 @@ pub(super) fn read(root: impl AsFd + Sync, files: Vec<(RelativePath, Fingerprint
         read.push((path, hashed));
     }
     read
-}
-
-/// Whether a name in the root is the engine's own.
-pub(super) fn is_own(path: &RelativePath) -> bool {
-    path.as_str() == OWN_FOLDER || path.as_str().strip_prefix(OWN_FOLDER).is_some_and(|rest| rest.starts_with('/'))
 }

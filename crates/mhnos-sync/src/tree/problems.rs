@@ -39,6 +39,16 @@ impl Problems {
         gone
     }
 
+    /// Removes the one at a path, but none of those in it.
+    pub fn remove(&mut self, path: &RelativePath) -> bool {
+        self.placed.remove(path).is_some()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.placed.is_empty() && self.unplaced.is_empty()
+    }
+
     /// Whether there is one at the path, or at a folder it is in.
     pub fn cover(&self, path: &RelativePath) -> bool {
         // Nearly always there are none: no walk up the path then.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Node, RelativePath};
+use crate::side::Observation;
 use crate::tree::{Problems, ancestors};
 
 /// An observation, taken together from all of its parts.
@@ -14,6 +15,39 @@ pub(crate) struct Told {
     pub(crate) problems: Problems,
     /// In these (`None`: in the root), and at them, what was not named is not there.
     pub(crate) whole: Vec<Option<RelativePath>>,
+}
+
+impl Told {
+    /// A further part of the observation.
+    pub(crate) fn add(&mut self, observation: Observation) {
+        let Observation { nodes, problems, complete, within } = observation;
+        self.nodes.extend(nodes);
+        problems.into_iter().for_each(|problem| self.problems.insert(problem));
+        if complete {
+            self.whole.push(within);
+        }
+    }
+
+    /// Replaces the problems that were spoken of. Where there was one, or is one.
+    pub(crate) fn settle_problems(&self, problems: &mut Problems) -> BTreeSet<RelativePath> {
+        let mut changed = BTreeSet::new();
+        for scope in &self.whole {
+            changed.extend(problems.remove_in(scope.as_ref()));
+        }
+        if !problems.is_empty() {
+            for (path, node) in &self.nodes {
+                match node {
+                    Some(Node::Directory) => changed.extend(problems.remove(path).then(|| path.clone())),
+                    _ => changed.extend(problems.remove_in(Some(path))),
+                }
+            }
+        }
+        for problem in self.problems.list() {
+            changed.extend(RelativePath::new(&problem.path));
+            problems.insert(problem);
+        }
+        changed
+    }
 }
 
 /// What is another now, a folder before what is in it. `current` is what is known at a path, `known` all that is known in a folder.

@@ -48,7 +48,9 @@ open('where', 'w').write(home + '\n' + scratch)
 async fn a_program_signals_and_traces_its_own_tree() {
     let case = Case::start("strict");
     let program = r"
-import signal, subprocess
+import resource, signal, subprocess
+attempt('own limits', lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+attempt('read limits', lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE))
 child = subprocess.Popen(['sleep', '1000'], start_new_session=True)
 attempt('stop', lambda: os.kill(child.pid, signal.SIGSTOP))
 attempt('look', lambda: open(f'/proc/{child.pid}/environ', 'rb').close())
@@ -57,8 +59,8 @@ attempt('kill', lambda: os.kill(child.pid, signal.SIGKILL))
 print('did end by', -child.wait())
 ";
     let lines = case.attempts(program).await;
-    assert_all_done(&lines, 5);
-    assert_eq!(lines[4], "did end by 9");
+    assert_all_done(&lines, 7);
+    assert_eq!(lines[6], "did end by 9");
 }
 
 #[tokio::test]
