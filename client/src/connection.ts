@@ -32,7 +32,12 @@ export type ConnectionState =
 /** What a {@link Connection} tells. */
 export interface ConnectionEvents {
   /** Where it stands now, and why, in a sentence for a person. */
-  state: { state: ConnectionState; reason: string };
+  state: {
+    /** Where. */
+    state: ConnectionState;
+    /** Why; empty when all is well. */
+    reason: string;
+  };
   /** The page may use the runtime, on a new socket. */
   open: ReplyOf<'welcome'>;
   /** The socket is gone. */

@@ -30,5 +30,4 @@ export {
 export { listFiles, makeDirectory, readFile, writeFile, type FileContent, type WriteOptions } from './files.ts';
 export { OpfsSync, syncOpfs, type SyncEvents, type SyncOptions } from './sync/opfs.ts';
 export type { SyncProblem, SyncProgress, SyncState } from './sync/status.ts';
-export { serveSync, type Command, type Port, type Told } from './sync/worker.ts';
-export type { EngineOptions } from './sync/engine.ts';
+export { serveSync } from './sync/worker.ts';

@@ -52,7 +52,9 @@ pub(crate) fn test(checkout: &Checkout, node: &Path) -> Result<()> {
     let folder = folder(checkout);
     install(&folder)?;
     let mut tests = Command::new(node);
-    tests.args(["--test", "--test-reporter=spec", "--test-timeout=60000", "tests/*.test.ts"]).current_dir(&folder);
+    tests
+        .args(["--test", "--test-reporter=spec", "--test-timeout=60000", "tests/*.test.ts"])
+        .current_dir(&folder);
     program::run(&mut tests)
 }
 

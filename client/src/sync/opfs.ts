@@ -216,7 +216,7 @@ interface Brands {
 
 /** Such as `Chromium`; short, since it becomes part of the names of files. */
 function browserName(): string {
-  const brands = (navigator as Navigator & Brands).userAgentData?.brands ?? [];
+  const brands = (navigator as typeof navigator & Brands).userAgentData?.brands ?? [];
   const brand = brands.find((each) => /^[A-Za-z ]+$/.test(each.brand))?.brand;
   return brand ?? (navigator.userAgent.includes('Firefox') ? 'Firefox' : 'Browser');
 }

@@ -29,6 +29,7 @@ export type SyncState =
 
 /** A file that cannot be synced. */
 export interface SyncProblem {
+  /** From the root of what is synced. */
   path: string;
   /** The end of a sentence that begins with the path. */
   reason: string;
@@ -36,6 +37,7 @@ export interface SyncProblem {
 
 /** How the sync of a page's disk stands. */
 export interface SyncProgress {
+  /** Where it stands. */
   state: SyncState;
   /** Why, in a sentence for a person; empty when there is nothing to say. */
   reason: string;

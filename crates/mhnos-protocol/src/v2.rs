@@ -17,7 +17,9 @@ mod request;
 mod sync;
 pub mod typescript;
 
-pub use facts::{Access, Exit, FileEntry, KnownOrigin, Member, OriginState, Process, Signal, SkippedFile, Status};
+pub use facts::{
+    Access, Exit, FileEntry, KnownOrigin, Member, OriginState, Process, Signal, SkippedFile, Status,
+};
 pub use reply::{ErrorCode, Event, Reply};
 pub use request::{Message, Request, Spawn, TerminalSize, Topic, parse};
 pub use sync::{Conflict, HaltAnswer, Keep, SyncPhase, SyncReplica, SyncStatus, Version};

@@ -4,6 +4,7 @@
 //! runtime itself has started, nor anything below it: a sandboxed program can reach the socket's path, and must not widen its own cage. What is
 //! spoken is the same 2.0, over the same HTTP upgrade, as everywhere.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,10 +25,17 @@ use crate::state::{StateDirectory, StateError};
 /// When it cannot be bound.
 pub fn bind(state: &StateDirectory) -> Result<UnixListener, StateError> {
     let path = state.control_socket();
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StateError::Io { path, error }),
-        _ => UnixListener::bind(&path).map_err(|error| StateError::Io { path, error }),
-    }
+    let bind = || {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        // The folder keeps others away already; this holds also where somebody opens the folder.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    bind().map_err(|error| StateError::Io { path: path.clone(), error })
 }
 
 /// Serves connections until `stopping` becomes true.

@@ -61,9 +61,8 @@ impl fmt::Display for Origin {
 /// Whether a value of `Host` is one of the names of this machine's loopback, with this port.
 pub fn is_own_host(host: &str, port: u16) -> bool {
     let host = host.to_ascii_lowercase();
-    split_port(&host).is_some_and(|(name, given)| {
-        LOOPBACK_NAMES.contains(&name) && given.unwrap_or(80) == port
-    })
+    split_port(&host)
+        .is_some_and(|(name, given)| LOOPBACK_NAMES.contains(&name) && given.unwrap_or(80) == port)
 }
 
 /// Whether a value of `Host` is one of the names of this machine's loopback, with any port.

@@ -113,15 +113,8 @@ async fn serve(
         .iter()
         .filter_map(|listener| Some(format!("ws://{}", listener.local_addr().ok()?)))
         .collect();
-    let runtime = Arc::new(Runtime::new(
-        settings,
-        gate,
-        workspace,
-        state.clone(),
-        scratch,
-        addresses,
-        log_lines,
-    ));
+    let runtime =
+        Arc::new(Runtime::new(settings, gate, workspace, state.clone(), scratch, addresses, log_lines));
 
     let mut interrupts = Stops::new()?;
     let (stop, stopping) = watch::channel(false);

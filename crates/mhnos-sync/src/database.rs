@@ -33,8 +33,9 @@ fn open_sound(path: &Path, version: i32) -> Result<Connection, String> {
     if found != version {
         return Err(format!("it is of version {found}, not {version}"));
     }
-    let check: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| error.to_string())?;
+    let check: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| error.to_string())?;
     if check == "ok" { Ok(connection) } else { Err(check) }
 }
 

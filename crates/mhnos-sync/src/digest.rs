@@ -40,7 +40,10 @@ impl Digest {
     /// As it travels: little-endian.
     pub fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
-        bytes.chunks_exact_mut(8).zip(self.0).for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
+        bytes
+            .chunks_exact_mut(8)
+            .zip(self.0)
+            .for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
         bytes
     }
 }

@@ -118,17 +118,24 @@ impl Host {
     ///
     /// # Errors
     /// When another runtime has it open, or the operating system refuses.
-    pub fn open(path: &Path, options: &Options, rows: impl IntoIterator<Item = HostRow>) -> Result<Self, OpenError> {
+    pub fn open(
+        path: &Path,
+        options: &Options,
+        rows: impl IntoIterator<Item = HostRow>,
+    ) -> Result<Self, OpenError> {
         let path = path.canonicalize()?;
         let root = open(&path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let facts = fstat(&root)?;
         let own = Own::open(&root, &options.holder)?;
         let mut stage = Stage::new(own.stage.try_clone()?);
         stage.keep_what_is_there()?;
-        let versions = options.versions.as_ref().map(|(folder, limits)| Versions::open(folder, *limits)).transpose()?;
+        let versions =
+            options.versions.as_ref().map(|(folder, limits)| Versions::open(folder, *limits)).transpose()?;
         let mut host = Self {
             syncs_at_once: prepare::can_sync_at_once(&root),
-            pool: Arc::new(rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().map_err(io::Error::other)?),
+            pool: Arc::new(
+                rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().map_err(io::Error::other)?,
+            ),
             path,
             root,
             device: facts.st_dev,
@@ -192,7 +199,11 @@ impl Host {
 
     /// What the index has not been given yet: what is known of these paths; `None`: nothing is there.
     pub fn take_unsaved(&mut self) -> Vec<(RelativePath, Option<HostRow>)> {
-        let row = |path: &RelativePath, entry: Entry| HostRow { path: path.clone(), node: entry.node, fingerprint: entry.seen };
+        let row = |path: &RelativePath, entry: Entry| HostRow {
+            path: path.clone(),
+            node: entry.node,
+            fingerprint: entry.seen,
+        };
         let unsaved = self.known.take_unsaved().into_iter();
         unsaved.map(|(path, entry)| (path.clone(), entry.map(|entry| row(&path, entry)))).collect()
     }
@@ -219,7 +230,9 @@ impl Host {
         let outcome = self.put_back(&version.path, &file)?;
         match outcome {
             Outcome::Done => Ok((version.clone(), self.look(&[version.path], false)?)),
-            Outcome::Changed(_) => Err(io::Error::other(format!("{} is being changed: try again", version.path))),
+            Outcome::Changed(_) => {
+                Err(io::Error::other(format!("{} is being changed: try again", version.path)))
+            }
             Outcome::Failed(reason) => Err(io::Error::other(format!("{} {reason}", version.path))),
         }
     }
@@ -232,10 +245,12 @@ impl Host {
         };
         let blocks = if hashed.blocks.is_empty() { vec![content.0] } else { hashed.blocks };
         self.stage.missing(content, size, &blocks, Some(file))?;
-        let mut parents: Vec<RelativePath> = std::iter::successors(path.parent(), RelativePath::parent).collect();
+        let mut parents: Vec<RelativePath> =
+            std::iter::successors(path.parent(), RelativePath::parent).collect();
         parents.reverse();
         for parent in parents {
-            let make = Order { path: parent.clone(), expect: None, action: crate::side::Action::MakeDirectory };
+            let make =
+                Order { path: parent.clone(), expect: None, action: crate::side::Action::MakeDirectory };
             if let Outcome::Failed(reason) = self.carry_out(&[make]).remove(0) {
                 return Ok(Outcome::Failed(reason));
             }
@@ -249,7 +264,10 @@ impl Host {
     fn check_root(&self) -> io::Result<()> {
         let gone = |what: &str| {
             let path = self.path.display();
-            io::Error::new(io::ErrorKind::NotFound, format!("{path} {what}: bring it back, or start anew with another folder"))
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{path} {what}: bring it back, or start anew with another folder"),
+            )
         };
         match stat(&self.path) {
             Ok(facts) if (facts.st_dev, facts.st_ino) == (self.device, self.inode) => Ok(()),
@@ -262,8 +280,10 @@ impl Host {
     /// Reads the ignore rules if their file was touched. True if they are others now.
     fn reload_rules(&mut self) -> bool {
         let Ok(opened) = beneath::look(&self.root, rules::FILE) else { return false };
-        let fingerprint = if let beneath::Found::File(fingerprint) = opened { Some(fingerprint) } else { None };
-        let is_settled = fingerprint.is_none_or(|fingerprint| fingerprint.is_settled(std::time::SystemTime::now()));
+        let fingerprint =
+            if let beneath::Found::File(fingerprint) = opened { Some(fingerprint) } else { None };
+        let is_settled =
+            fingerprint.is_none_or(|fingerprint| fingerprint.is_settled(std::time::SystemTime::now()));
         if fingerprint == self.rules_seen && is_settled {
             return false;
         }
@@ -293,7 +313,9 @@ impl Host {
         let Some(content) = content.filter(|_| !blocks.is_empty()) else { return };
         self.lists.retain(|(other, _)| *other != content);
         self.lists.push_back((content, blocks.to_vec()));
-        while self.lists.iter().map(|(_, blocks)| blocks.len() * 32).sum::<usize>() > LISTS_BYTES && self.lists.len() > 1 {
+        while self.lists.iter().map(|(_, blocks)| blocks.len() * 32).sum::<usize>() > LISTS_BYTES
+            && self.lists.len() > 1
+        {
             self.lists.pop_front();
         }
     }
@@ -305,7 +327,9 @@ impl Host {
         let (file, fingerprint) = beneath::open_file(beneath::open_parent(&self.root, path)?, path.name())?;
         match entry.node {
             Node::File { content: known, size, .. }
-                if known == content && size == fingerprint.size && entry.seen.is_none_or(|seen| seen == fingerprint) =>
+                if known == content
+                    && size == fingerprint.size
+                    && entry.seen.is_none_or(|seen| seen == fingerprint) =>
             {
                 Ok(file)
             }
@@ -334,7 +358,13 @@ impl Side for Host {
         }
     }
 
-    fn read(&mut self, path: &RelativePath, content: Content, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    fn read(
+        &mut self,
+        path: &RelativePath,
+        content: Content,
+        offset: u64,
+        length: u32,
+    ) -> io::Result<Vec<u8>> {
         let file = self.open_known(path, content)?;
         let mut bytes = vec![0; (length as usize).min(4 * BLOCK_BYTES as usize)];
         let there = file.metadata()?.len().saturating_sub(offset).min(bytes.len() as u64);
@@ -346,7 +376,13 @@ impl Side for Host {
         }
     }
 
-    fn missing(&mut self, content: Content, size: u64, blocks: &[[u8; 32]], similar: &RelativePath) -> io::Result<Vec<u32>> {
+    fn missing(
+        &mut self,
+        content: Content,
+        size: u64,
+        blocks: &[[u8; 32]],
+        similar: &RelativePath,
+    ) -> io::Result<Vec<u32>> {
         let folder = beneath::open_parent(&self.root, similar).map_err(io::Error::from);
         let file = folder.and_then(|folder| beneath::open_file(folder, similar.name())).ok();
         let stage = &mut self.stage;

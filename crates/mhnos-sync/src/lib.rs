@@ -8,8 +8,8 @@
 //! So nothing has to be remembered of work in flight: after a crash, a cut or a lost message, both sides observe themselves, and the plan is made anew.
 
 mod database;
-pub mod host;
 pub mod digest;
+pub mod host;
 pub mod hub;
 pub mod model;
 pub mod plan;

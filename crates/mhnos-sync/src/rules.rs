@@ -7,6 +7,7 @@
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::model::RelativePath;
+use crate::tree::Ignores;
 
 /// The file in the root that says what is ignored.
 pub const FILE: &str = ".mhnosignore";
@@ -102,6 +103,12 @@ impl Rules {
     }
 }
 
+impl Ignores for Rules {
+    fn ignores(&self, path: &RelativePath, directory: bool) -> bool {
+        Self::ignores(self, path, directory)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,13 +122,29 @@ mod tests {
         let rules = Rules::default();
         assert!(rules.problems().is_empty());
         for path in [
-            "node_modules", "a/node_modules/b/c.js", "a/.git/HEAD", "dist", "x/.cache", ".mhnos-sync", ".mhnos-sync/stage/x",
-            "a.txt~", "a/.b.txt.swp", "a/.#b", "#b#", "a/4913", "b.tmp", ".goutputstream-ABC", "b.js___jb_tmp___", "f.part",
+            "node_modules",
+            "a/node_modules/b/c.js",
+            "a/.git/HEAD",
+            "dist",
+            "x/.cache",
+            ".mhnos-sync",
+            ".mhnos-sync/stage/x",
+            "a.txt~",
+            "a/.b.txt.swp",
+            "a/.#b",
+            "#b#",
+            "a/4913",
+            "b.tmp",
+            ".goutputstream-ABC",
+            "b.js___jb_tmp___",
+            "f.part",
             ".~lock.report.odt#",
         ] {
             assert!(ignored(&rules, path, false), "{path}");
         }
-        for path in ["a", "distance", "a/git", "a.swp", "49131", "tmp", "a/.mhnos-sync", ".mhnosignore", ".env", "b#"] {
+        for path in
+            ["a", "distance", "a/git", "a.swp", "49131", "tmp", "a/.mhnos-sync", ".mhnosignore", ".env", "b#"]
+        {
             assert!(!ignored(&rules, path, false), "{path}");
         }
         assert_eq!(rules.names(), ["node_modules", ".git", "dist", ".cache", ".mhnos-sync"]);
@@ -143,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_pattern_is_told_and_the_others_hold() {
-        let rules = Rules::new("a[\n*.bin");
+        let rules = Rules::new("[z-a]\n*.bin");
         assert_eq!(rules.problems().len(), 1, "{:?}", rules.problems());
         assert!(ignored(&rules, "x.bin", false));
     }

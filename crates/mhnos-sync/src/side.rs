@@ -95,7 +95,13 @@ pub trait Side {
     ///
     /// # Errors
     /// `NotFound` when it is known not to have it any more.
-    fn read(&mut self, path: &RelativePath, content: Content, offset: u64, length: u32) -> io::Result<Vec<u8>>;
+    fn read(
+        &mut self,
+        path: &RelativePath,
+        content: Content,
+        offset: u64,
+        length: u32,
+    ) -> io::Result<Vec<u8>>;
 
     /// Which blocks of a content are neither staged nor found in the file that it is to replace.
     /// What was found there is staged from it.

@@ -114,10 +114,7 @@ impl ReplicaTrees {
     /// Of a replica nothing is known of.
     pub fn unknown(host: &Tree) -> Self {
         let nothing = Pair { base: None, observed: None };
-        Self {
-            differences: host.keys().map(|path| (path.clone(), nothing)).collect(),
-            ..Self::default()
-        }
+        Self { differences: host.keys().map(|path| (path.clone(), nothing)).collect(), ..Self::default() }
     }
 
     /// All rows in which the three trees are not the same.
@@ -156,8 +153,11 @@ impl ReplicaTrees {
 
     /// All the replica was seen to have in a folder, in order; `None`: in the root.
     pub fn observed_in(&self, host: &Tree, folder: Option<&RelativePath>) -> Vec<RelativePath> {
-        let alike = inside(host, folder).map(|(path, _)| path).filter(|path| !self.differences.contains_key(path));
-        let own = inside(&self.differences, folder).filter(|(_, pair)| pair.observed.is_some()).map(|(path, _)| path);
+        let alike =
+            inside(host, folder).map(|(path, _)| path).filter(|path| !self.differences.contains_key(path));
+        let own = inside(&self.differences, folder)
+            .filter(|(_, pair)| pair.observed.is_some())
+            .map(|(path, _)| path);
         let mut paths: Vec<_> = alike.chain(own).cloned().collect();
         // Two sorted runs: what the standard library's sort is quickest at.
         paths.sort();
@@ -205,11 +205,13 @@ impl ReplicaTrees {
             return;
         }
         if before.base != base {
-            self.base_files = self.base_files + usize::from(is_file(&base)) - usize::from(is_file(&before.base));
+            self.base_files =
+                self.base_files + usize::from(is_file(&base)) - usize::from(is_file(&before.base));
             self.base_changed = true;
         }
         if before.replica != observed {
-            self.entries = self.entries + usize::from(observed.is_some()) - usize::from(before.replica.is_some());
+            self.entries =
+                self.entries + usize::from(observed.is_some()) - usize::from(before.replica.is_some());
             if let Some(node) = &before.replica {
                 self.digest.subtract(path, node);
             }

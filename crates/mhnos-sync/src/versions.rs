@@ -119,9 +119,9 @@ impl Versions {
     /// When it is not kept any more.
     pub fn open_version(&self, id: i64) -> io::Result<(Version, File)> {
         let find = || {
-            let mut statement = self
-                .database
-                .prepare_cached("SELECT id, path, size, kept_at FROM versions WHERE staged IS NULL AND id = ?1")?;
+            let mut statement = self.database.prepare_cached(
+                "SELECT id, path, size, kept_at FROM versions WHERE staged IS NULL AND id = ?1",
+            )?;
             statement.query_row([id], version)
         };
         match find() {
@@ -146,7 +146,12 @@ impl Versions {
                 let mut insert = transaction.prepare_cached(
                     "INSERT INTO versions (path, size, kept_at, replacement, staged) VALUES (?1, 0, ?2, ?3, ?4)",
                 )?;
-                ids.push(insert.insert(params![one.path.as_str(), now, one.replacement as i64, one.staged])?);
+                ids.push(insert.insert(params![
+                    one.path.as_str(),
+                    now,
+                    one.replacement as i64,
+                    one.staged
+                ])?);
             }
             transaction.commit()?;
             Ok(ids)
@@ -156,7 +161,12 @@ impl Versions {
 
     /// Takes what was displaced of that which was expected out of the stage folder, and forgets the rest. What cannot be taken
     /// now is taken by [`Self::recover`].
-    pub(crate) fn settle(&mut self, stage: BorrowedFd<'_>, all: &[(i64, Expected)], displaced: &BTreeSet<i64>) -> io::Result<()> {
+    pub(crate) fn settle(
+        &mut self,
+        stage: BorrowedFd<'_>,
+        all: &[(i64, Expected)],
+        displaced: &BTreeSet<i64>,
+    ) -> io::Result<()> {
         if all.is_empty() {
             return Ok(());
         }
@@ -220,17 +230,20 @@ impl Versions {
 
     /// Throws out what is too old, too many of one path, or too much; of what has a number from `latest` on, nothing.
     fn prune(&mut self, paths: &BTreeSet<&str>, latest: i64) -> rusqlite::Result<()> {
-        let oldest = milliseconds(SystemTime::now()) - i64::try_from(self.limits.age.as_millis()).unwrap_or(i64::MAX);
+        let oldest =
+            milliseconds(SystemTime::now()) - i64::try_from(self.limits.age.as_millis()).unwrap_or(i64::MAX);
         let mut out: Vec<i64> = Vec::new();
         {
-            let mut old =
-                self.database.prepare_cached("SELECT id FROM versions WHERE kept_at < ?1 AND id < ?2 AND staged IS NULL")?;
+            let mut old = self.database.prepare_cached(
+                "SELECT id FROM versions WHERE kept_at < ?1 AND id < ?2 AND staged IS NULL",
+            )?;
             out.extend(old.query_map([oldest, latest], |row| row.get::<_, i64>(0))?.filter_map(Result::ok));
             let mut many = self.database.prepare_cached(
                 "SELECT id FROM versions WHERE path = ?1 AND staged IS NULL ORDER BY id DESC LIMIT -1 OFFSET ?2",
             )?;
             for path in paths {
-                let found = many.query_map(params![path, self.limits.per_path], |row| row.get::<_, i64>(0))?;
+                let found =
+                    many.query_map(params![path, self.limits.per_path], |row| row.get::<_, i64>(0))?;
                 out.extend(found.filter_map(Result::ok).filter(|id| *id < latest));
             }
         }
@@ -242,8 +255,9 @@ impl Versions {
         )?;
         let mut out = Vec::new();
         if bytes > self.limits.bytes {
-            let mut all =
-                self.database.prepare("SELECT id, size FROM versions WHERE staged IS NULL AND id < ?1 ORDER BY id")?;
+            let mut all = self
+                .database
+                .prepare("SELECT id, size FROM versions WHERE staged IS NULL AND id < ?1 ORDER BY id")?;
             let mut rows = all.query([latest])?;
             while let Some(row) = rows.next()?.filter(|_| bytes > self.limits.bytes) {
                 out.push(row.get(0)?);
@@ -272,11 +286,13 @@ impl Versions {
     /// Forgets versions whose files are gone. If the database is new, takes in the files of the one before, as nobody knows what they were.
     fn account_for_files(&mut self, is_fresh: bool) -> rusqlite::Result<()> {
         let files = fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
-        let files: BTreeSet<i64> = files.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let files: BTreeSet<i64> =
+            files.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         let transaction = self.database.transaction()?;
         if is_fresh {
             for id in &files {
-                let size = fs::metadata(self.folder.join(id.to_string())).map_or(0, |metadata| metadata.len());
+                let size =
+                    fs::metadata(self.folder.join(id.to_string())).map_or(0, |metadata| metadata.len());
                 transaction.execute(
                     "INSERT INTO versions (id, path, size, kept_at, replacement) VALUES (?1, ?2, ?3, ?4, 0)",
                     params![id, format!("recovered-{id}"), size as i64, milliseconds(SystemTime::now())],
@@ -299,7 +315,8 @@ impl Versions {
 }
 
 fn version(row: &Row<'_>) -> rusqlite::Result<Option<Version>> {
-    let (id, path, size, kept_at): (i64, String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let (id, path, size, kept_at): (i64, String, i64, i64) =
+        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
     let kept_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(kept_at).unwrap_or_default());
     // Whoever wrote into the database what is no path gets no say in where something is restored to.
     Ok(RelativePath::new(&path).ok().map(|path| Version { id, path, size: size as u64, kept_at }))
@@ -322,7 +339,8 @@ fn take(stage: BorrowedFd<'_>, staged: &str, place: &Path) -> io::Result<Option<
         Err(Errno::ENOENT) => return Ok(fs::metadata(place).ok().map(|metadata| metadata.len())),
         Err(error) => return Err(error.into()),
     };
-    let renamed = if stat.st_nlink == 1 { renameat(stage, staged, AT_FDCWD, place) } else { Err(Errno::EXDEV) };
+    let renamed =
+        if stat.st_nlink == 1 { renameat(stage, staged, AT_FDCWD, place) } else { Err(Errno::EXDEV) };
     match renamed {
         Ok(()) => {}
         Err(Errno::EXDEV) => {

@@ -11,12 +11,15 @@
 )]
 
 mod architecture;
+mod audit;
 mod bad_input;
+mod control;
 mod endings;
 mod gate;
 mod heavy;
 mod interleavings;
 mod limits;
+mod origins_command;
 mod output;
 mod ownership;
 mod pairing;

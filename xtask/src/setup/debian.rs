@@ -24,7 +24,8 @@ const fn program(program: &'static str, packages: &'static [&'static str]) -> Re
 }
 
 /// What building and serving the runtime needs; npm is what the client for web pages is built with.
-pub(crate) const FOR_BUILDING: &[Requirement] = &[program("cc", &["gcc", "libc6-dev"]), program("npm", &["npm"])];
+pub(crate) const FOR_BUILDING: &[Requirement] =
+    &[program("cc", &["gcc", "libc6-dev"]), program("npm", &["npm"])];
 
 /// libFuzzer, which the fuzz targets are linked with, is C++.
 pub(crate) const FOR_FUZZING: &[Requirement] = &[program("c++", &["g++"])];

@@ -14,7 +14,9 @@ pub fn typescript() -> String {
          /** The WebSocket subprotocol that selects 2.0. */\n",
     );
     module.push_str(&format!("export const SUBPROTOCOL = \"{}\";\n\n", v2::SUBPROTOCOL));
-    module.push_str("/** A page of the runtime itself offers this with its ticket behind it, beside SUBPROTOCOL. */\n");
+    module.push_str(
+        "/** A page of the runtime itself offers this with its ticket behind it, beside SUBPROTOCOL. */\n",
+    );
     module.push_str(&format!("export const TICKET_SUBPROTOCOL = \"{}\";\n\n", v2::TICKET_SUBPROTOCOL));
     module.push_str("/** Bytes before the payload of a binary frame. */\n");
     module.push_str(&format!("export const FRAME_HEADER_BYTES = {HEADER_BYTES};\n\n"));

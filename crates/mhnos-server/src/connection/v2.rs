@@ -191,7 +191,8 @@ impl Session {
             | Request::SyncResume
             | Request::SyncRescan
             | Request::SyncConfirm { .. } => {
-                let error = "sync is not switched on in this runtime";
+                let error =
+                    "two-way sync is not part of this version yet: use `mhnos-runtime push` and `pull`";
                 return Err(Failure::new(ErrorCode::Forbidden, error));
             }
         }

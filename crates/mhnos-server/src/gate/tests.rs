@@ -60,8 +60,14 @@ fn in_a_container_the_port_of_a_host_is_any_and_its_name_is_not() {
     let trust = Trust::open([].into(), false, folder.path()).unwrap();
     let gate = Gate::new(vec!["loopback".into()], 18790, "a".repeat(64), trust.into());
     let accepted = |host| gate.check_host(&Uri::from_static("/"), &headers(&[("host", host)])).is_ok();
-    assert!(["localhost:18790", "localhost:9", "127.0.0.1:18791", "[::1]:1", "LOCALHOST"].map(accepted).iter().all(|it| *it));
-    let others = ["evil.test:18790", "0.0.0.0:18790", "172.17.0.1:18790", "localhost.evil.test:9", "localhost:0", ""];
+    assert!(
+        ["localhost:18790", "localhost:9", "127.0.0.1:18791", "[::1]:1", "LOCALHOST"]
+            .map(accepted)
+            .iter()
+            .all(|it| *it)
+    );
+    let others =
+        ["evil.test:18790", "0.0.0.0:18790", "172.17.0.1:18790", "localhost.evil.test:9", "localhost:0", ""];
     assert!(others.map(accepted).iter().all(|it| !*it));
 }
 

@@ -64,7 +64,11 @@ impl Host {
             }
             for (path, folder) in trace.folders {
                 let inode = fstat(&folder).map_or(0, |facts| facts.st_ino);
-                touched.entry((path, inode)).or_insert_with(|| Touched { folder, orders: Vec::new() }).orders.push(index);
+                touched
+                    .entry((path, inode))
+                    .or_insert_with(|| Touched { folder, orders: Vec::new() })
+                    .orders
+                    .push(index);
             }
             outcomes.push(self.outcome(order, result));
         }
@@ -122,7 +126,11 @@ impl Host {
         let at_once = self.syncs_at_once && touched.len() >= MANY;
         let mut results: Vec<(Vec<usize>, Result<bool, Errno>)> = self.pool.install(|| {
             let sync = |((path, inode), touched): ((Option<RelativePath>, u64), Touched)| {
-                let synced = if at_once { Ok(()) } else { for_syncing(&touched.folder).and_then(|(folder, _)| fsync(folder)) };
+                let synced = if at_once {
+                    Ok(())
+                } else {
+                    for_syncing(&touched.folder).and_then(|(folder, _)| fsync(folder))
+                };
                 let there = beneath::open_folder(&self.root, path.as_ref(), beneath::PASSED).and_then(fstat);
                 (touched.orders, synced.map(|()| there.is_ok_and(|facts| facts.st_ino == inode)))
             };
@@ -151,7 +159,8 @@ impl Host {
             _ => vec![order.path.clone()],
         };
         let parents: Vec<_> = paths(order).iter().filter_map(RelativePath::parent).collect();
-        let is_at_or_above = |path: &RelativePath| parents.iter().any(|parent| parent == path || parent.is_in(path));
+        let is_at_or_above =
+            |path: &RelativePath| parents.iter().any(|parent| parent == path || parent.is_in(path));
         later.iter().any(|order| match &order.action {
             Action::Remove | Action::Put { .. } => is_at_or_above(&order.path),
             Action::Move { from, .. } => is_at_or_above(from) || is_at_or_above(&order.path),
@@ -177,7 +186,9 @@ impl Host {
         for (index, staged) in displaced {
             match expected.get(&index).filter(|(_, expected)| expected.staged == staged) {
                 Some((id, _)) => drop(kept.insert(*id)),
-                None => unexpected.push(Expected { path: orders[index].path.clone(), staged, replacement: 0 }),
+                None => {
+                    unexpected.push(Expected { path: orders[index].path.clone(), staged, replacement: 0 })
+                }
             }
         }
         let result = versions.expect(&unexpected).and_then(|ids| {

@@ -80,7 +80,10 @@ mod tests {
         assert!(at(5, 999 * second + 900_000_001).is_settled(now), "fine times");
         assert!(!at(5, 999 * second + 980_000_001).is_settled(now));
         assert!(!at(5 * second, 999 * second).is_settled(now), "touched in the second before");
-        assert!(!at(999 * second, 5 * second).is_settled(now), "a file system whose ctime is the time of creation");
+        assert!(
+            !at(999 * second, 5 * second).is_settled(now),
+            "a file system whose ctime is the time of creation"
+        );
         assert!(!at(5 * second, 2000 * second).is_settled(now), "the clock was set back");
         assert!(!at(0, 0).is_settled(UNIX_EPOCH), "a clock that knows nothing");
     }

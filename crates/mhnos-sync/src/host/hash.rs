@@ -74,8 +74,13 @@ pub(super) fn hash_open(file: &File) -> Result<Hashed, Unread> {
     for _ in 0..ATTEMPTS {
         let now = SystemTime::now();
         let before = Fingerprint::of(&fstat(file)?);
-        let blocks = if before.size <= BLOCK_BYTES { read_small(file, before.size)? } else { read_large(file, before.size)? };
-        let Some(blocks) = blocks.filter(|_| fstat(file).is_ok_and(|stat| Fingerprint::of(&stat) == before)) else {
+        let blocks = if before.size <= BLOCK_BYTES {
+            read_small(file, before.size)?
+        } else {
+            read_large(file, before.size)?
+        };
+        let Some(blocks) = blocks.filter(|_| fstat(file).is_ok_and(|stat| Fingerprint::of(&stat) == before))
+        else {
             if before.size > BLOCK_BYTES {
                 break;
             }
@@ -107,7 +112,8 @@ fn read_large(file: &File, size: u64) -> io::Result<Option<Vec<[u8; 32]>>> {
             || vec![0; BLOCK_BYTES as usize],
             |buffer, block| {
                 let (offset, length) = range_of(size, block);
-                Ok(fill(file, &mut buffer[..length], offset)?.then(|| *blake3::hash(&buffer[..length]).as_bytes()))
+                Ok(fill(file, &mut buffer[..length], offset)?
+                    .then(|| *blake3::hash(&buffer[..length]).as_bytes()))
             },
         )
         .collect()
@@ -125,7 +131,8 @@ pub(super) fn hash_blocks(file: &File, size: u64) -> io::Result<Vec<Option<[u8; 
                 if offset + length as u64 > there || is_hole(file, offset, length) {
                     return Ok(None);
                 }
-                Ok(fill(file, &mut buffer[..length], offset)?.then(|| *blake3::hash(&buffer[..length]).as_bytes()))
+                Ok(fill(file, &mut buffer[..length], offset)?
+                    .then(|| *blake3::hash(&buffer[..length]).as_bytes()))
             },
         )
         .collect()

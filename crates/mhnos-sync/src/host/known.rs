@@ -90,7 +90,10 @@ impl Known {
     }
 
     /// All that is known in a folder, at any depth; `None`: in the root.
-    pub(super) fn within(&self, folder: Option<&RelativePath>) -> impl Iterator<Item = (RelativePath, &Entry)> {
+    pub(super) fn within(
+        &self,
+        folder: Option<&RelativePath>,
+    ) -> impl Iterator<Item = (RelativePath, &Entry)> {
         let own = self.folders.get_key_value(&folder.cloned()).into_iter();
         let inner = self
             .folders
@@ -144,7 +147,9 @@ impl Known {
         let paths = self.problems.iter().filter(|(path, _)| here(path));
         let paths = paths.map(|(path, reason)| Problem { path: path.to_string(), reason: reason.clone() });
         let odd = self.odd_names.iter();
-        let odd = odd.filter(|(folder, _)| folder.as_ref().map_or(within.is_none(), here)).flat_map(|(_, odd)| odd.clone());
+        let odd = odd
+            .filter(|(folder, _)| folder.as_ref().map_or(within.is_none(), here))
+            .flat_map(|(_, odd)| odd.clone());
         paths.chain(odd).collect()
     }
 
@@ -152,7 +157,8 @@ impl Known {
     pub(super) fn forget(&mut self, is_ignored: impl Fn(&RelativePath, bool) -> bool) {
         let all = self.within(None).map(|(path, entry)| (path, entry.node == Node::Directory));
         let troubled = self.problems.keys().map(|path| (path.clone(), false));
-        let ignored: Vec<_> = all.chain(troubled).filter(|(path, folder)| is_ignored(path, *folder)).collect();
+        let ignored: Vec<_> =
+            all.chain(troubled).filter(|(path, folder)| is_ignored(path, *folder)).collect();
         for (path, _) in ignored {
             self.remove(&path);
         }
@@ -176,7 +182,8 @@ pub(super) fn in_folder(folder: Option<&RelativePath>, name: &str) -> Option<Rel
 /// The folders at a path and in it.
 fn keys_within<V>(map: &BTreeMap<Option<RelativePath>, V>, path: &RelativePath) -> Vec<Option<RelativePath>> {
     let from = (Bound::Included(Some(path.clone())), Bound::Unbounded);
-    let inside = |folder: &Option<RelativePath>| folder.as_ref() == Some(path) || is_in(folder.as_ref(), Some(path));
+    let inside =
+        |folder: &Option<RelativePath>| folder.as_ref() == Some(path) || is_in(folder.as_ref(), Some(path));
     map.range(from).map(|(folder, _)| folder.clone()).take_while(inside).collect()
 }
 

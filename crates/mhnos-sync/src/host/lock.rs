@@ -1,7 +1,7 @@
 //! The engine's own folder in the root: the lock that keeps a second runtime away, the folder's identity, and the stage.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -45,35 +45,36 @@ impl Own {
     /// Opens the folder in the root, makes it where it is not there, and locks it for `holder`.
     pub(super) fn open(root: impl AsFd, holder: &str) -> Result<Self, OpenError> {
         let folder = make_folder(&root, OWN_FOLDER)?;
-        let file = |name: &str| {
-            let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let open = |name: &str, how: OFlag| {
+            let flags = how | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
             openat(&folder, name, flags, Mode::from_bits_truncate(0o666)).map(File::from)
+        };
+        let write = |name: &str, text: &str| {
+            let mut file = open(name, OFlag::O_WRONLY | OFlag::O_TRUNC)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
         };
         let read = |file: &File| {
             let mut text = String::new();
             file.take(NAME_BYTES).read_to_string(&mut text).map(|_| text.trim().to_owned())
         };
-        let mut lock = match Flock::lock(file("lock")?, FlockArg::LockExclusiveNonblock) {
+        // Held open for reading only: nothing keeps the person from mounting the disk read-only meanwhile.
+        let lock = match Flock::lock(open("lock", OFlag::O_RDONLY)?, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => return Err(OpenError::Taken(read(&file)?)),
             Err((_, error)) => return Err(error.into()),
         };
-        lock.set_len(0)?;
-        lock.rewind()?;
-        writeln!(lock, "{holder}")?;
-        let mut identity_file = file("identity")?;
-        let mut identity = read(&identity_file)?;
+        write("lock", &format!("{holder}\n"))?;
+        let mut identity = read(&open("identity", OFlag::O_RDONLY)?)?;
         if identity.len() != 32 {
             // Unlike the inode it stays the same when the folder is copied back from a backup, or the disk has another number.
-            let seed = format!("{holder} {:?} {:?}", std::time::SystemTime::now(), nix::sys::stat::fstat(&folder)?);
+            let seed =
+                format!("{holder} {:?} {:?}", std::time::SystemTime::now(), nix::sys::stat::fstat(&folder)?);
             identity = blake3::hash(seed.as_bytes()).to_hex()[..32].to_owned();
-            identity_file.set_len(0)?;
-            identity_file.rewind()?;
-            writeln!(identity_file, "{identity}")?;
-            identity_file.sync_all()?;
+            write("identity", &format!("{identity}\n"))?;
         }
         // So that `git add .` in a workspace that is a repository does not take it up.
-        file(".gitignore")?.write_all(b"*\n")?;
+        write(".gitignore", "*\n")?;
         let stage = make_folder(&folder, "stage")?;
         Ok(Self { _lock: lock, identity, stage })
     }

@@ -36,7 +36,9 @@ impl Host {
             Ok(differences)
         })?;
         let named = self.note(differences);
-        let told = |named: BTreeSet<RelativePath>| named.into_iter().map(|path| (path.clone(), self.node(&path))).collect();
+        let told = |named: BTreeSet<RelativePath>| {
+            named.into_iter().map(|path| (path.clone(), self.node(&path))).collect()
+        };
         let nodes = if differences_only {
             told(named)
         } else if everything {
@@ -77,13 +79,15 @@ impl Host {
     /// Whether a path or a folder it is in cannot be synced now.
     fn is_troubled(&self, path: &RelativePath) -> bool {
         self.known.has_problems()
-            && std::iter::successors(Some(path.clone()), RelativePath::parent).any(|path| self.known.has_problem(&path))
+            && std::iter::successors(Some(path.clone()), RelativePath::parent)
+                .any(|path| self.known.has_problem(&path))
     }
 
     /// The paths to look at: without those that lie in others and those that are ignored; of those whose folder is not
     /// known or not there, the uppermost such folder.
     fn targets(&self, paths: &[RelativePath]) -> Vec<RelativePath> {
-        let wanted = paths.iter().filter(|path| !self.rules.ignores(path, false)).map(|path| self.raised(path));
+        let wanted =
+            paths.iter().filter(|path| !self.rules.ignores(path, false)).map(|path| self.raised(path));
         let mut targets: Vec<RelativePath> = Vec::new();
         for path in wanted.collect::<BTreeSet<_>>() {
             if !targets.last().is_some_and(|last| path.is_in(last)) {
@@ -96,14 +100,16 @@ impl Host {
     fn raised(&self, path: &RelativePath) -> RelativePath {
         let mut above: Vec<_> = std::iter::successors(path.parent(), RelativePath::parent).collect();
         above.reverse();
-        let is_known = |folder: &&RelativePath| self.known.is_folder(folder) && !self.known.has_problem(folder);
+        let is_known =
+            |folder: &&RelativePath| self.known.is_folder(folder) && !self.known.has_problem(folder);
         if let Some(unknown) = above.iter().find(|folder| !is_known(folder)) {
             return unknown.clone();
         }
         if beneath::open_parent(&self.root, path).is_ok() {
             return path.clone();
         }
-        let is_there = |folder: &&RelativePath| beneath::open_folder(&self.root, Some(folder), beneath::PASSED).is_ok();
+        let is_there =
+            |folder: &&RelativePath| beneath::open_folder(&self.root, Some(folder), beneath::PASSED).is_ok();
         above.iter().find(|folder| !is_there(folder)).unwrap_or(path).clone()
     }
 
@@ -128,7 +134,9 @@ impl Host {
         let now = Instant::now();
         let mut files = differences.files;
         // What changed all the time a moment ago would be read in vain again and again.
-        files.retain(|(path, _)| self.restless.get(path).is_none_or(|restless| restless.at <= now) || !self.known.has_problem(path));
+        files.retain(|(path, _)| {
+            self.restless.get(path).is_none_or(|restless| restless.at <= now) || !self.known.has_problem(path)
+        });
         let pool = self.pool.clone();
         let read = pool.install(|| scan::read(&self.root, files));
         for (path, result) in read {
@@ -143,7 +151,12 @@ impl Host {
         named
     }
 
-    fn note_file(&mut self, path: RelativePath, result: Result<Hashed, Unread>, named: &mut BTreeSet<RelativePath>) {
+    fn note_file(
+        &mut self,
+        path: RelativePath,
+        result: Result<Hashed, Unread>,
+        named: &mut BTreeSet<RelativePath>,
+    ) {
         let hashed = match result {
             Ok(hashed) => hashed,
             Err(unread) => {
@@ -193,7 +206,8 @@ impl Host {
     /// # Errors
     /// When it cannot be synced, or read: why.
     pub(super) fn node_now(&mut self, path: &RelativePath) -> Result<Option<Node>, String> {
-        let looked = beneath::open_parent(&self.root, path).and_then(|folder| Ok((beneath::look(&folder, path.name())?, folder)));
+        let looked = beneath::open_parent(&self.root, path)
+            .and_then(|folder| Ok((beneath::look(&folder, path.name())?, folder)));
         let (found, folder) = match looked {
             Ok(looked) => looked,
             Err(nix::errno::Errno::ENOENT) => {

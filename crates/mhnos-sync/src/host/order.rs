@@ -54,15 +54,24 @@ pub(super) struct Trace {
 
 impl Host {
     /// Carries out one order. `staged` is the name in the stage folder for what it displaces, and that of the file that was prepared, if one was.
-    pub(super) fn carry_out_one(&mut self, order: &Order, prepared: &Prepared, staged: &str, trace: &mut Trace) -> Result<(), Refused> {
-        let is_folder = matches!(order.action, Action::MakeDirectory | Action::Move { moved: Node::Directory, .. });
+    pub(super) fn carry_out_one(
+        &mut self,
+        order: &Order,
+        prepared: &Prepared,
+        staged: &str,
+        trace: &mut Trace,
+    ) -> Result<(), Refused> {
+        let is_folder =
+            matches!(order.action, Action::MakeDirectory | Action::Move { moved: Node::Directory, .. });
         if self.rules.ignores(&order.path, is_folder) {
             return Err(Refused::Failed("is ignored".into()));
         }
         let now = self.node_now(&order.path).map_err(Refused::Failed)?;
         let wanted = match order.action {
             Action::MakeDirectory => Some(Some(Node::Directory)),
-            Action::Put { content, size, executable, .. } => Some(Some(Node::File { content, size, executable })),
+            Action::Put { content, size, executable, .. } => {
+                Some(Some(Node::File { content, size, executable }))
+            }
             Action::Move { .. } => None,
             Action::Remove => Some(None),
         };
@@ -77,12 +86,16 @@ impl Host {
         match &order.action {
             Action::MakeDirectory => self.make_directory(place, order.expect, staged, trace)?,
             Action::Put { content, executable, .. } => match (order.expect, prepared) {
-                (Some(Node::File { content: old, .. }), _) if old == *content => self.set_executable(place, *executable)?,
+                (Some(Node::File { content: old, .. }), _) if old == *content => {
+                    self.set_executable(place, *executable)?
+                }
                 (_, Prepared::File(fresh)) => self.put(place, order, fresh, trace)?,
                 (_, Prepared::Failed(reason)) => return Err(Refused::Failed(reason.clone())),
                 (_, Prepared::Nothing | Prepared::NoContent) => return Err(Refused::Changed),
             },
-            Action::Move { from, moved } => self.move_here(place, order.expect, from, *moved, staged, trace)?,
+            Action::Move { from, moved } => {
+                self.move_here(place, order.expect, from, *moved, staged, trace)?
+            }
             Action::Remove => match order.expect {
                 Some(Node::Directory) => self.remove_folder(place)?,
                 _ => self.displace(place, staged, trace)?,
@@ -95,7 +108,13 @@ impl Host {
         Ok(())
     }
 
-    fn make_directory(&mut self, place: Place<'_>, expect: Option<Node>, staged: &str, trace: &mut Trace) -> Result<(), Refused> {
+    fn make_directory(
+        &mut self,
+        place: Place<'_>,
+        expect: Option<Node>,
+        staged: &str,
+        trace: &mut Trace,
+    ) -> Result<(), Refused> {
         if matches!(expect, Some(Node::File { .. })) {
             self.displace(place, staged, trace)?;
         }
@@ -106,14 +125,26 @@ impl Host {
 
     fn set_executable(&mut self, place: Place<'_>, executable: bool) -> Result<(), Refused> {
         let (file, before) = beneath::open_file(place.parent, place.path.name())?;
-        let mode = if executable { before.mode | 0o100 | ((before.mode & 0o444) >> 2) } else { before.mode & !0o111 };
+        let mode = if executable {
+            before.mode | 0o100 | ((before.mode & 0o444) >> 2)
+        } else {
+            before.mode & !0o111
+        };
         fchmod(&file, Mode::from_bits_truncate(mode))?;
         file.sync_all()?;
         self.node_now(place.path).map(drop).map_err(Refused::Failed)
     }
 
-    fn put(&mut self, place: Place<'_>, order: &Order, fresh: &Fresh, trace: &mut Trace) -> Result<(), Refused> {
-        let Action::Put { content, size, executable, .. } = order.action else { return Err(Refused::Changed) };
+    fn put(
+        &mut self,
+        place: Place<'_>,
+        order: &Order,
+        fresh: &Fresh,
+        trace: &mut Trace,
+    ) -> Result<(), Refused> {
+        let Action::Put { content, size, executable, .. } = order.action else {
+            return Err(Refused::Changed);
+        };
         if order.expect == Some(Node::Directory) {
             self.remove_folder(place)?;
         }
@@ -170,10 +201,12 @@ impl Host {
             Err(error) => return Err(error.into()),
         }
         match self.ground().leftovers(place.path)? {
-            Leftovers::OnlyIgnored => Err(Refused::Failed("has ignored files in it, which are never deleted".into())),
-            Leftovers::Unsynced(name) => {
-                Err(Refused::Failed(format!("has something in it that is not synced, and so not deleted: {name}")))
+            Leftovers::OnlyIgnored => {
+                Err(Refused::Failed("has ignored files in it, which are never deleted".into()))
             }
+            Leftovers::Unsynced(name) => Err(Refused::Failed(format!(
+                "has something in it that is not synced, and so not deleted: {name}"
+            ))),
             Leftovers::Synced | Leftovers::Nothing => {
                 self.look_soon(place.path.clone());
                 Err(Refused::Changed)

@@ -180,7 +180,8 @@ impl Recipe<'_> {
     /// Copies the content from elsewhere on this side. False if it is not there.
     fn copy(&self, root: BorrowedFd<'_>, from: &RelativePath, to: &std::fs::File) -> io::Result<bool> {
         let opened = beneath::open_parent(root, from).map_err(io::Error::from);
-        let Ok((from, fingerprint)) = opened.and_then(|folder| beneath::open_file(folder, from.name())) else {
+        let Ok((from, fingerprint)) = opened.and_then(|folder| beneath::open_file(folder, from.name()))
+        else {
             return Ok(false);
         };
         if fingerprint.size != self.size || stage::copy(&from, to, self.size)? != self.size {
@@ -220,7 +221,9 @@ impl Fresh {
 pub(super) fn discard(stage: BorrowedFd<'_>, name: &str) {
     match unlinkat(stage, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
-        Err(error) => tracing::warn!(%error, name, "a staged file cannot be removed now; it is at the next start"),
+        Err(error) => {
+            tracing::warn!(%error, name, "a staged file cannot be removed now; it is at the next start")
+        }
     }
 }
 

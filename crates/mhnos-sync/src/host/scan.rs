@@ -78,9 +78,12 @@ impl Ground<'_> {
 
     /// Looks at a path whose folder is known to be there, and at all that is in it.
     pub(super) fn path(&self, path: &RelativePath, differences: &mut Differences) {
-        let found = beneath::open_parent(self.root, path).and_then(|parent| beneath::look(parent, path.name()));
+        let found =
+            beneath::open_parent(self.root, path).and_then(|parent| beneath::look(parent, path.name()));
         match found {
-            Ok(Found::Nothing) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => differences.gone.push(path.clone()),
+            Ok(Found::Nothing) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+                differences.gone.push(path.clone())
+            }
             Ok(found) => {
                 let is_folder = matches!(found, Found::Folder { .. });
                 if !self.rules.ignores(path, is_folder) && self.compare(path.clone(), found, differences) {
@@ -112,7 +115,9 @@ impl Ground<'_> {
         if let Err(error) = self.list(folder.as_ref(), &mut inner, &mut differences) {
             match (folder, error) {
                 // It went away, or something else took its place, after it was seen: whoever did it, made an event.
-                (Some(folder), Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => differences.again.push(folder),
+                (Some(folder), Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+                    differences.again.push(folder)
+                }
                 (Some(folder), error) => {
                     differences.problems.push((folder.clone(), reason::unreadable(&error.into())));
                     differences.again.push(folder);
@@ -137,7 +142,11 @@ impl Ground<'_> {
         let mut present = HashSet::with_capacity(names.len());
         for name in &names {
             let Ok(name) = name.to_str() else {
-                odd_names.push(odd_name(folder, &name.to_string_lossy(), "has a name that is not Unicode: rename it to have it synced"));
+                odd_names.push(odd_name(
+                    folder,
+                    &name.to_string_lossy(),
+                    "has a name that is not Unicode: rename it to have it synced",
+                ));
                 continue;
             };
             if name == "." || name == ".." {
@@ -181,19 +190,24 @@ impl Ground<'_> {
         match found {
             Found::Nothing => differences.gone.push(path),
             Found::Folder { device, .. } if device != self.device => {
-                let reason = "has another disk mounted on it: only what is on the workspace's own disk is synced";
+                let reason =
+                    "has another disk mounted on it: only what is on the workspace's own disk is synced";
                 differences.problems.push((path, reason.into()));
             }
             Found::Folder { .. } => {
                 match known {
-                    Some(entry) if entry.node == Node::Directory && had_problem => differences.mended.push(path),
+                    Some(entry) if entry.node == Node::Directory && had_problem => {
+                        differences.mended.push(path)
+                    }
                     Some(entry) if entry.node == Node::Directory => {}
                     _ => differences.folders.push(path),
                 }
                 return true;
             }
             Found::File(fingerprint) => match known {
-                Some(entry) if entry.seen == Some(fingerprint) && had_problem => differences.mended.push(path),
+                Some(entry) if entry.seen == Some(fingerprint) && had_problem => {
+                    differences.mended.push(path)
+                }
                 Some(entry) if entry.seen == Some(fingerprint) => {}
                 _ => differences.files.push((path, fingerprint)),
             },
@@ -254,8 +268,12 @@ fn odd_name(folder: Option<&RelativePath>, name: &str, reason: &str) -> Problem 
 }
 
 /// Reads files, many small ones at once, then each large one on all cores.
-pub(super) fn read(root: impl AsFd + Sync, files: Vec<(RelativePath, Fingerprint)>) -> Vec<(RelativePath, Result<Hashed, Unread>)> {
-    let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(|(_, fingerprint)| fingerprint.size <= BLOCK_BYTES);
+pub(super) fn read(
+    root: impl AsFd + Sync,
+    files: Vec<(RelativePath, Fingerprint)>,
+) -> Vec<(RelativePath, Result<Hashed, Unread>)> {
+    let (small, large): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|(_, fingerprint)| fingerprint.size <= BLOCK_BYTES);
     let mut groups: Vec<(Option<RelativePath>, Vec<RelativePath>)> = Vec::new();
     for (path, _) in small {
         let folder = path.parent();

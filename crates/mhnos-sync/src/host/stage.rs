@@ -63,7 +63,8 @@ impl Stage {
     /// Throws out what a runtime before this one left and nobody can use: unfinished files, and large content that is too old.
     pub(super) fn clean(&mut self) -> io::Result<()> {
         let oldest = SystemTime::now().checked_sub(PARTIAL_AGE);
-        let oldest = oldest.and_then(|oldest| oldest.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+        let oldest =
+            oldest.and_then(|oldest| oldest.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         for name in self.names()? {
             let stat = fstatat(&self.folder, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
             let is_young = stat.st_mtime >= i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX);
@@ -76,14 +77,25 @@ impl Stage {
 
     /// Goes on counting where what is there ends, so that nothing of it is overwritten.
     pub(super) fn keep_what_is_there(&mut self) -> io::Result<()> {
-        let numbers = self.names()?.into_iter().filter_map(|name| name.strip_prefix("new-")?.split('-').next()?.parse().ok());
+        let numbers = self
+            .names()?
+            .into_iter()
+            .filter_map(|name| name.strip_prefix("new-")?.split('-').next()?.parse().ok());
         self.named = numbers.max().unwrap_or(0) + 1;
         Ok(())
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
-        let mut folder = Dir::openat(&self.folder, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        let names = folder.iter().filter_map(Result::ok).filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
+        let mut folder = Dir::openat(
+            &self.folder,
+            ".",
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
+        let names = folder
+            .iter()
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
         Ok(names.filter(|name| name != "." && name != "..").collect())
     }
 
@@ -102,7 +114,10 @@ impl Stage {
         similar: Option<&File>,
     ) -> io::Result<Vec<u32>> {
         if blocks.len() as u64 != blocks_of(size) || Content::of_blocks(blocks) != content {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "these are not the blocks of this content"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "these are not the blocks of this content",
+            ));
         }
         if size <= BLOCK_BYTES {
             let there = self.small.contains_key(&content) || self.take_small(content, size, similar)?;
@@ -116,14 +131,16 @@ impl Stage {
         };
         file.set_len(size)?;
         let found = hash::hash_blocks(&file, size)?;
-        let mut has: Vec<bool> = blocks.iter().zip(&found).map(|(wanted, found)| found.as_ref() == Some(wanted)).collect();
+        let mut has: Vec<bool> =
+            blocks.iter().zip(&found).map(|(wanted, found)| found.as_ref() == Some(wanted)).collect();
         // What is at another place than before.
         if has.contains(&false) {
             let elsewhere = match similar {
                 Some(similar) if copied == 0 => hash::hash_blocks(similar, similar.metadata()?.len())?,
                 _ => Vec::new(),
             };
-            let source = if elsewhere.is_empty() { (&file, &found) } else { (similar.unwrap_or(&file), &elsewhere) };
+            let source =
+                if elsewhere.is_empty() { (&file, &found) } else { (similar.unwrap_or(&file), &elsewhere) };
             gather(source.0, source.1, &file, size, blocks, &mut has)?;
         }
         let missing = (0..).zip(&has).filter(|(_, has)| !**has).map(|(block, _)| block).collect();
@@ -141,9 +158,15 @@ impl Stage {
             self.hold(content, bytes.into());
             return Ok(());
         }
-        let partial = self.large.get_mut(&content).ok_or_else(|| invalid("nobody asked what is missing of this content"))?;
+        let partial = self
+            .large
+            .get_mut(&content)
+            .ok_or_else(|| invalid("nobody asked what is missing of this content"))?;
         let (offset, length) = range_of(size, block.into());
-        let wanted = partial.blocks.get(block as usize).filter(|_| length == bytes.len() && blocks_of(size) == partial.blocks.len() as u64);
+        let wanted = partial
+            .blocks
+            .get(block as usize)
+            .filter(|_| length == bytes.len() && blocks_of(size) == partial.blocks.len() as u64);
         if wanted != Some(blake3::hash(bytes).as_bytes()) {
             return Err(invalid("these bytes do not fit their hash"));
         }
@@ -255,7 +278,8 @@ fn gather(
     wanted: &[[u8; 32]],
     has: &mut [bool],
 ) -> io::Result<()> {
-    let places: HashMap<_, _> = found.iter().enumerate().filter_map(|(block, hash)| Some((hash.as_ref()?, block))).collect();
+    let places: HashMap<_, _> =
+        found.iter().enumerate().filter_map(|(block, hash)| Some((hash.as_ref()?, block))).collect();
     let mut buffer = vec![0; BLOCK_BYTES as usize];
     // What is overwritten may be what a later block needs: so all that is needed is looked at again when it is read.
     for (block, hash) in wanted.iter().enumerate() {

@@ -48,7 +48,13 @@ impl Swap {
     }
 
     /// Puts the file `fresh` of the stage folder in another's place. What was there has the name `fresh` then.
-    pub(super) fn exchange(self, stage: impl AsFd, fresh: &str, folder: impl AsFd, name: &str) -> io::Result<()> {
+    pub(super) fn exchange(
+        self,
+        stage: impl AsFd,
+        fresh: &str,
+        folder: impl AsFd,
+        name: &str,
+    ) -> io::Result<()> {
         if !self.is_plain {
             match renameat2(&stage, fresh, &folder, name, RenameFlags::RENAME_EXCHANGE) {
                 Err(Errno::EINVAL | Errno::ENOSYS) => {}
@@ -61,7 +67,8 @@ impl Swap {
             Err(Errno::EPERM | Errno::EOPNOTSUPP) => {
                 let (mut from, _) = beneath::open_file(&folder, name)?;
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-                let mut to = File::from(openat(&stage, kept.as_str(), flags, Mode::from_bits_truncate(0o600))?);
+                let mut to =
+                    File::from(openat(&stage, kept.as_str(), flags, Mode::from_bits_truncate(0o600))?);
                 io::copy(&mut from, &mut to)?;
                 to.sync_all()?;
             }

@@ -22,13 +22,31 @@ pub(super) enum Pending {
     Look(Vec<RelativePath>),
     Apply(Vec<u64>),
     /// Content that goes with an order to a replica.
-    Cargo { key: Arc<str>, number: u64, content: Content },
+    Cargo {
+        key: Arc<str>,
+        number: u64,
+        content: Content,
+    },
     /// An answer to a replica's question.
-    Answer { key: Arc<str>, session: u64, request: u64, offset: u64, path: RelativePath },
+    Answer {
+        key: Arc<str>,
+        session: u64,
+        request: u64,
+        offset: u64,
+        path: RelativePath,
+    },
     /// Which blocks are missing for an order on the host.
-    Missing { key: Arc<str>, number: u64 },
+    Missing {
+        key: Arc<str>,
+        number: u64,
+    },
     /// Content for an order on the host; so many bytes of it are held.
-    Stage { key: Arc<str>, session: u64, number: u64, bytes: u64 },
+    Stage {
+        key: Arc<str>,
+        session: u64,
+        number: u64,
+        bytes: u64,
+    },
 }
 
 impl Hub {
@@ -154,7 +172,8 @@ impl Hub {
     /// Other paths are ignored now. What is ignored was never seen: so it can be neither sent nor missed.
     fn set_rules(&mut self, rules: Arc<dyn Ignores>) {
         self.rules = rules;
-        let ignored = |(path, node): &(&RelativePath, &Node)| self.rules.ignores(path, **node == Node::Directory);
+        let ignored =
+            |(path, node): &(&RelativePath, &Node)| self.rules.ignores(path, **node == Node::Directory);
         let ignored: Vec<_> = self.host.iter().filter(ignored).map(|(path, _)| path.clone()).collect();
         ignored.iter().for_each(|path| self.set_host(path, None));
         self.replicas.values_mut().for_each(|replica| replica.dirty = Dirty::Everything);

@@ -91,7 +91,8 @@ impl Hub {
             let offset = u64::from(first) * BLOCK_BYTES;
             let length = (u64::from(next) * BLOCK_BYTES).min(transfer.size).saturating_sub(offset) as u32;
             transfer.open += 1;
-            let read = Read { request, path: transfer.path.clone(), content: transfer.content, offset, length };
+            let read =
+                Read { request, path: transfer.path.clone(), content: transfer.content, offset, length };
             incoming.bytes += u64::from(length);
             let bytes = Vec::with_capacity(length as usize);
             incoming.requests.insert(request, Request::Read { number, first, offset, length, bytes });
@@ -107,7 +108,8 @@ impl Hub {
         let path = under_way.step.order.path.clone();
         let (incoming, session) = self.incoming(key)?;
         let small = size <= BLOCK_BYTES;
-        let mut transfer = Transfer { path, content, size, blocks: Vec::new(), missing: VecDeque::new(), open: 0 };
+        let mut transfer =
+            Transfer { path, content, size, blocks: Vec::new(), missing: VecDeque::new(), open: 0 };
         if size == 0 {
             transfer.open = 1;
             incoming.transfers.insert(number, transfer);
@@ -144,7 +146,8 @@ impl Hub {
         if (transfer.blocks.len() as u64) < wanted {
             return;
         }
-        let fits = transfer.blocks.len() as u64 == wanted && Content::of_blocks(&transfer.blocks) == transfer.content;
+        let fits = transfer.blocks.len() as u64 == wanted
+            && Content::of_blocks(&transfer.blocks) == transfer.content;
         let (content, size, similar) = (transfer.content, transfer.size, transfer.path.clone());
         let blocks = std::mem::take(&mut transfer.blocks);
         incoming.requests.remove(&request);
@@ -174,7 +177,8 @@ impl Hub {
     /// Bytes have come.
     pub(super) fn data(&mut self, key: &Arc<str>, data: Data) {
         let Some((incoming, session)) = self.incoming(key) else { return };
-        let Some(Request::Read { number, first, offset, length, bytes }) = incoming.requests.get_mut(&data.request)
+        let Some(Request::Read { number, first, offset, length, bytes }) =
+            incoming.requests.get_mut(&data.request)
         else {
             self.end(key, "answers a question it was not asked");
             return;

@@ -14,7 +14,9 @@ impl Hub {
     /// A replica answered an order.
     pub(super) fn outcome(&mut self, key: &Arc<str>, number: u64, outcome: Outcome) {
         let known = self.under_way.get(&number);
-        if !known.is_some_and(|under_way| under_way.side == Which::Replica && under_way.key.as_ref() == Some(key)) {
+        if !known
+            .is_some_and(|under_way| under_way.side == Which::Replica && under_way.key.as_ref() == Some(key))
+        {
             self.end(key, "answers an order it was not given");
             return;
         }
@@ -87,12 +89,14 @@ impl Hub {
         node: Node,
         agreed: Agreed,
     ) {
-        let at_new = |path: &RelativePath| RelativePath::new(&format!("{to}{}", &path.as_str()[from.as_str().len()..]));
+        let at_new = |path: &RelativePath| {
+            RelativePath::new(&format!("{to}{}", &path.as_str()[from.as_str().len()..]))
+        };
         let replica = key.and_then(|key| self.replicas.get(key));
         let inside: Vec<(RelativePath, Option<Node>)> = match (side, replica) {
-            (Which::Host, _) => {
-                crate::tree::inside(&self.host, Some(from)).map(|(path, node)| (path.clone(), Some(*node))).collect()
-            }
+            (Which::Host, _) => crate::tree::inside(&self.host, Some(from))
+                .map(|(path, node)| (path.clone(), Some(*node)))
+                .collect(),
             (Which::Replica, Some(replica)) => {
                 let paths = replica.trees.observed_in(&self.host, Some(from)).into_iter();
                 paths.map(|path| (path.clone(), replica.trees.observed(&self.host, &path))).collect()
@@ -180,8 +184,8 @@ impl Hub {
             }
             return;
         }
-        if now != order.expect || !source_as_known {
-            // It was told meanwhile.
+        if now != order.expect || !source_as_known || self.host_busy.touches(path) {
+            // It was told meanwhile, or the host is being looked at because content for it was no longer there.
             return;
         }
         let Some(replica) = key.and_then(|key| self.replicas.get_mut(key)) else { return };
@@ -208,7 +212,9 @@ impl Hub {
     /// No folder is here any more, so nothing is in it.
     fn forget_inside(&mut self, key: Option<&Arc<str>>, side: Which, folder: &RelativePath) {
         let paths: Vec<_> = match (side, key.and_then(|key| self.replicas.get(key))) {
-            (Which::Host, _) => crate::tree::inside(&self.host, Some(folder)).map(|(path, _)| path.clone()).collect(),
+            (Which::Host, _) => {
+                crate::tree::inside(&self.host, Some(folder)).map(|(path, _)| path.clone()).collect()
+            }
             (Which::Replica, Some(replica)) => replica.trees.observed_in(&self.host, Some(folder)),
             (Which::Replica, None) => Vec::new(),
         };

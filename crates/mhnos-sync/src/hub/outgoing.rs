@@ -60,7 +60,8 @@ impl Hub {
     pub(super) fn send_orders(&mut self, key: &Arc<str>) {
         self.fetch_content(key);
         loop {
-            let Some(session) = self.replicas.get_mut(key).and_then(|replica| replica.session.as_mut()) else {
+            let Some(session) = self.replicas.get_mut(key).and_then(|replica| replica.session.as_mut())
+            else {
                 return;
             };
             let outgoing = &mut session.outgoing;
@@ -86,7 +87,8 @@ impl Hub {
     /// Has content read that fits into the window.
     fn fetch_content(&mut self, key: &Arc<str>) {
         loop {
-            let Some(session) = self.replicas.get_mut(key).and_then(|replica| replica.session.as_mut()) else {
+            let Some(session) = self.replicas.get_mut(key).and_then(|replica| replica.session.as_mut())
+            else {
                 return;
             };
             let outgoing = &mut session.outgoing;
@@ -139,7 +141,8 @@ impl Hub {
     pub(super) fn asked_blocks(&mut self, key: &Arc<str>, ask: Ask) {
         let Ask { request, path, content, .. } = ask;
         if let Some(session) = self.question(key) {
-            let pending = Pending::Answer { key: key.clone(), session, request, offset: 0, path: path.clone() };
+            let pending =
+                Pending::Answer { key: key.clone(), session, request, offset: 0, path: path.clone() };
             self.work(Work::BlockHashes { path, content }, pending);
         }
     }
@@ -179,7 +182,8 @@ impl Hub {
         if let Some(open) = open.filter(|open| open.number == session) {
             open.questions = open.questions.saturating_sub(1);
             let unavailable = answer.is_err();
-            let message = answer.unwrap_or_else(|error| ToReplica::Unavailable { request, reason: error.to_string() });
+            let message =
+                answer.unwrap_or_else(|error| ToReplica::Unavailable { request, reason: error.to_string() });
             self.effects.push(Effect::Send { session, message });
             if unavailable {
                 self.look(vec![path.clone()]);

@@ -18,7 +18,8 @@ impl Hub {
         }
         let ready = self.replicas.iter().filter(|(_, replica)| {
             let session = replica.session.as_ref();
-            session.is_some_and(|session| !session.expecting && session.told.is_none()) && !replica.dirty.is_empty()
+            session.is_some_and(|session| !session.expecting && session.told.is_none())
+                && !replica.dirty.is_empty()
         });
         let keys: Vec<Arc<str>> = ready.map(|(key, _)| key.clone()).collect();
         keys.iter().for_each(|key| self.plan_for(key));
@@ -206,6 +207,7 @@ pub(super) fn paths_of(step: &Step) -> impl Iterator<Item = &RelativePath> {
 
 /// The side on which a file vanished, for an order that removes it from the other one.
 fn vanished_on(side: Which, step: &Step) -> Option<Which> {
-    let removes = step.order.action == Action::Remove && is_file(&step.order.expect) && step.agreed == Agreed::Follows;
+    let removes =
+        step.order.action == Action::Remove && is_file(&step.order.expect) && step.agreed == Agreed::Follows;
     removes.then(|| side.other())
 }

@@ -151,7 +151,12 @@ impl Replica {
 
     /// Nothing is under way, and nothing waits to be planned.
     pub(super) fn rests(&self) -> bool {
-        let observing = self.session.as_ref().is_some_and(|session| session.expecting || session.told.is_some());
-        self.steps == 0 && self.dirty.is_empty() && self.deferred.is_empty() && !observing && self.halt.is_none()
+        let observing =
+            self.session.as_ref().is_some_and(|session| session.expecting || session.told.is_some());
+        self.steps == 0
+            && self.dirty.is_empty()
+            && self.deferred.is_empty()
+            && !observing
+            && self.halt.is_none()
     }
 }

@@ -19,8 +19,14 @@ pub struct SaveFailed(pub String);
 pub(super) struct Saving {
     /// Changes other than rows and headers, which are looked up when they are saved.
     pub(super) changes: Vec<Change>,
-    /// The save under way, and the replicas whose base is in it with its sequence.
-    under_way: Option<(u64, Vec<(Arc<str>, u64)>)>,
+    under_way: Option<UnderWay>,
+}
+
+/// The save under way.
+struct UnderWay {
+    ticket: u64,
+    /// The replicas whose base is in it, each with its sequence.
+    sequences: Vec<(Arc<str>, u64)>,
 }
 
 impl Hub {
@@ -53,16 +59,21 @@ impl Hub {
         changes.append(&mut self.saving.changes);
         if !changes.is_empty() {
             let ticket = self.number();
-            self.saving.under_way = Some((ticket, sequences));
+            self.saving.under_way = Some(UnderWay { ticket, sequences });
             self.effects.push(Effect::Save { ticket, changes });
         }
     }
 
     pub(super) fn saved(&mut self, ticket: u64, result: Result<(), SaveFailed>) {
-        let Some((_, sequences)) = self.saving.under_way.take_if(|(own, _)| *own == ticket) else { return };
+        let Some(UnderWay { sequences, .. }) = self.saving.under_way.take_if(|save| save.ticket == ticket)
+        else {
+            return;
+        };
         if let Err(SaveFailed(reason)) = result {
             // What cannot be remembered must not be done. The index is read again when the runtime starts again.
-            self.host_is_down(HaltReason::DiskFull(format!("the index of the sync cannot be written: {reason}")));
+            self.host_is_down(HaltReason::DiskFull(format!(
+                "the index of the sync cannot be written: {reason}"
+            )));
             self.tell_halts();
             return;
         }

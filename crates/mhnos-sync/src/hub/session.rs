@@ -1,8 +1,9 @@
 //! Sessions: how they begin and end, and what a replica says in one.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::hub::host::Pending;
 use crate::hub::message::{FromReplica, ToReplica};
 use crate::hub::replica::{Dirty, Replica, Session};
 use crate::hub::state::{Change, ReplicaHeader};
@@ -10,7 +11,7 @@ use crate::hub::{ENTRIES, Effect, Hub, REPLICAS};
 use crate::model::BLOCK_BYTES;
 use crate::plan::Which;
 use crate::side::Observation;
-use crate::tree::{ReplicaTrees, Told, changes_of};
+use crate::tree::{ReplicaTrees, changes_of};
 
 /// How a replica opens a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +91,8 @@ impl Hub {
     /// Keeps no more replicas than there is room for.
     fn forget_oldest(&mut self) {
         if self.replicas.len() > REPLICAS {
-            let away = self.replicas.iter().filter(|(_, replica)| replica.session.is_none() && replica.steps == 0);
+            let away =
+                self.replicas.iter().filter(|(_, replica)| replica.session.is_none() && replica.steps == 0);
             let oldest = away.min_by_key(|(_, replica)| replica.header.opened).map(|(key, _)| key.clone());
             if let Some(key) = oldest {
                 self.replicas.remove(&key);
@@ -118,15 +120,14 @@ impl Hub {
         replica.halt = None;
         self.sessions.remove(&session);
         // What the host has been given is carried out; the rest is planned anew when the replica is back.
-        let given = |number: &u64| {
-            self.ready.contains(number)
-                || self.pending.values().any(
-                    |pending| matches!(pending, crate::hub::host::Pending::Apply(numbers) if numbers.contains(number)),
-                )
-        };
+        let applying = self.pending.values().filter_map(|pending| match pending {
+            Pending::Apply(numbers) => Some(numbers.iter()),
+            _ => None,
+        });
+        let given: HashSet<u64> = self.ready.iter().chain(applying.flatten()).copied().collect();
         let own = self.under_way.iter().filter(|(_, under_way)| under_way.key.as_ref() == Some(key));
         let dropped: Vec<u64> = own
-            .filter(|(number, under_way)| under_way.side == Which::Replica || !given(number))
+            .filter(|(number, under_way)| under_way.side == Which::Replica || !given.contains(number))
             .map(|(number, _)| *number)
             .collect();
         for number in dropped {
@@ -188,7 +189,13 @@ impl Hub {
         }
         if !replica.refused.is_empty() {
             // A path told again may be one whose order can be carried out now.
-            for path in told.nodes.keys().filter(|path| replica.refused.contains_key(&(Which::Replica, (*path).clone()))).cloned().collect::<Vec<_>>() {
+            for path in told
+                .nodes
+                .keys()
+                .filter(|path| replica.refused.contains_key(&(Which::Replica, (*path).clone())))
+                .cloned()
+                .collect::<Vec<_>>()
+            {
                 replica.retry(Which::Replica, &path);
                 replica.dirty.insert(&path);
             }

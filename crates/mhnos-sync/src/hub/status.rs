@@ -149,7 +149,8 @@ impl Hub {
         let replicas = self.replicas.iter().map(|(key, replica)| {
             let refused = replica.reasons.iter().map(|((_, path), reason)| (path.to_string(), reason));
             let nameless = replica.nameless.iter().map(|(path, reason)| (path.clone(), reason));
-            let failed = refused.chain(nameless).map(|(path, reason)| Problem { path, reason: reason.clone() });
+            let failed =
+                refused.chain(nameless).map(|(path, reason)| Problem { path, reason: reason.clone() });
             ReplicaStatus {
                 key: key.clone(),
                 name: replica.header.name.clone(),
@@ -183,7 +184,9 @@ impl Hub {
             None => Phase::Away,
             Some(_) if self.paused => Phase::Paused,
             Some(_) if replica.halt.is_some() || self.host_down.is_some() => Phase::Halted,
-            Some(session) if !self.host_seen || session.expecting || session.told.is_some() => Phase::Observing,
+            Some(session) if !self.host_seen || session.expecting || session.told.is_some() => {
+                Phase::Observing
+            }
             Some(_) if replica.rests() => Phase::Synced,
             Some(_) => Phase::Syncing,
         }

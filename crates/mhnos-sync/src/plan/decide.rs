@@ -36,7 +36,9 @@ pub fn decide(triple: &Triple) -> Verdict {
 
 /// Both changed a file. Content and executable bit are told apart: who made a script executable has not edited it.
 fn merge(base: Option<Node>, host: Node, replica: Node) -> Verdict {
-    let (Some((host_content, host_bit)), Some((replica_content, replica_bit))) = (parts(host), parts(replica)) else {
+    let (Some((host_content, host_bit)), Some((replica_content, replica_bit))) =
+        (parts(host), parts(replica))
+    else {
         return Verdict::Loses(Which::Replica);
     };
     let base = base.and_then(parts);
@@ -46,8 +48,12 @@ fn merge(base: Option<Node>, host: Node, replica: Node) -> Verdict {
         return Verdict::Gets(if replica_bit == wanted { Which::Host } else { Which::Replica });
     }
     match base {
-        Some((content, _)) if content == host_content && host_bit == replica_bit => Verdict::Gets(Which::Host),
-        Some((content, _)) if content == host_content => Verdict::Merges(Which::Replica, with_bit(replica, host_bit)),
+        Some((content, _)) if content == host_content && host_bit == replica_bit => {
+            Verdict::Gets(Which::Host)
+        }
+        Some((content, _)) if content == host_content => {
+            Verdict::Merges(Which::Replica, with_bit(replica, host_bit))
+        }
         Some((content, _)) if content == replica_content && host_bit == replica_bit => {
             Verdict::Gets(Which::Replica)
         }

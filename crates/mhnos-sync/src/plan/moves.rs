@@ -139,7 +139,9 @@ fn movable(
     let same_kind = row.is_some_and(|row| row.on(other).is_some() && kind(row.on(other)) == kind(row.base));
     let parent = to.parent();
     let parent_there = parent.is_none_or(|parent| match rows.get(&parent) {
-        Some(row) => row.on(other) == Some(Node::Directory) || (row.base.is_none() && row.on(other).is_none()),
+        Some(row) => {
+            row.on(other) == Some(Node::Directory) || (row.base.is_none() && row.on(other).is_none())
+        }
         None => situation.trees.triple(situation.host, &parent).on(other) == Some(Node::Directory),
     });
     let refused = situation

@@ -83,7 +83,8 @@ impl<'a> Settling<'a, '_> {
                 if row.base.is_some() {
                     self.plan.base.push((path.clone(), None));
                 }
-            } else if self.situation.host_problems.cover(path) || self.situation.replica_problems.cover(path) {
+            } else if self.situation.host_problems.cover(path) || self.situation.replica_problems.cover(path)
+            {
                 self.closed.insert(path);
                 self.plan.held.push(path.clone());
             } else if (self.situation.busy)(path) {
@@ -98,7 +99,8 @@ impl<'a> Settling<'a, '_> {
         if self.situation.confirmed[side as usize] {
             return None;
         }
-        let open = self.rows.iter().filter(|(path, _)| !self.closed.contains(path) && !self.taken.contains(path));
+        let open =
+            self.rows.iter().filter(|(path, _)| !self.closed.contains(path) && !self.taken.contains(path));
         let gone = open.clone().filter(|(_, row)| {
             is_file(&row.base) && row.on(side).is_none() && row.on(side.other()).is_some()
         });
@@ -107,8 +109,10 @@ impl<'a> Settling<'a, '_> {
             return None;
         }
         // What is still there under another name was not deleted, also where it could not be told as a move.
-        let elsewhere: HashSet<Content> =
-            open.filter(|(_, row)| row.base != row.on(side)).filter_map(|(_, row)| content(row.on(side))).collect();
+        let elsewhere: HashSet<Content> = open
+            .filter(|(_, row)| row.base != row.on(side))
+            .filter_map(|(_, row)| content(row.on(side)))
+            .collect();
         let gone = gone.iter().filter(|content| !elsewhere.contains(content)).count();
         let vanished = gone + self.situation.vanishing[side as usize];
         let (entries, problems) = match side {
@@ -211,11 +215,9 @@ impl<'a> Settling<'a, '_> {
     fn is_refused(&self, side: Which, order: &Order) -> bool {
         // Nearly always nothing is: no key is made then.
         !self.situation.refused.is_empty()
-            && self
-                .situation
-                .refused
-                .get(&(side, order.path.clone()))
-                .is_some_and(|refused| refused.expect == order.expect && same_action(&refused.action, &order.action))
+            && self.situation.refused.get(&(side, order.path.clone())).is_some_and(|refused| {
+                refused.expect == order.expect && same_action(&refused.action, &order.action)
+            })
     }
 
     /// Turns deeds into orders: what goes aside, folders and moves, files, removals.
@@ -235,7 +237,8 @@ impl<'a> Settling<'a, '_> {
                 Deed::Held => self.plan.held.push(path.clone()),
                 Deed::Aside(side, node) => self.give_aside(&mut given, &mut names, side, path, node),
                 Deed::Does(side, step) => {
-                    let makes_room = step.order.action == Action::Remove && is_file(&step.order.expect)
+                    let makes_room = step.order.action == Action::Remove
+                        && is_file(&step.order.expect)
                         && self.rows.get(path).is_some_and(|row| row.on(side.other()).is_some());
                     if makes_room {
                         self.plan.base.push((path.clone(), None));
@@ -360,7 +363,8 @@ impl<'a> Settling<'a, '_> {
         let rewritten: HashSet<_> = puts.iter().map(|step| step.order.path.clone()).chain(gone).collect();
         let mut there: HashMap<Content, &RelativePath> = HashMap::new();
         for (path, row) in self.rows {
-            let stays = !rewritten.contains(path) && !self.taken.contains(path) && !self.closed.contains(path);
+            let stays =
+                !rewritten.contains(path) && !self.taken.contains(path) && !self.closed.contains(path);
             if let Some(content) = content(row.on(side)).filter(|_| stays) {
                 there.entry(content).or_insert(path);
             }
@@ -370,7 +374,8 @@ impl<'a> Settling<'a, '_> {
             if let Action::Put { content, copy_from, .. } = &mut step.order.action
                 && !self.situation.transfer.contains(&step.order.path)
             {
-                let source = if own == Some(*content) { Some(&step.order.path) } else { there.get(content).copied() };
+                let source =
+                    if own == Some(*content) { Some(&step.order.path) } else { there.get(content).copied() };
                 *copy_from = source.cloned();
             }
         }
@@ -402,7 +407,9 @@ fn removes_for_good(row: &Triple, step: &Step) -> bool {
 fn put(node: Node) -> Action {
     match node {
         Node::Directory => Action::MakeDirectory,
-        Node::File { content, size, executable } => Action::Put { content, size, executable, copy_from: None },
+        Node::File { content, size, executable } => {
+            Action::Put { content, size, executable, copy_from: None }
+        }
     }
 }
 

@@ -53,7 +53,8 @@ impl Problems {
     pub fn cover(&self, path: &RelativePath) -> bool {
         // Nearly always there are none: no walk up the path then.
         !self.placed.is_empty()
-            && (self.placed.contains_key(path) || ancestors(path).any(|folder| self.placed.contains_key(&folder)))
+            && (self.placed.contains_key(path)
+                || ancestors(path).any(|folder| self.placed.contains_key(&folder)))
     }
 
     /// Whether there is one in the folder.

@@ -88,7 +88,8 @@ pub(crate) fn changes_of(
             if !seen.insert(folder.clone()) {
                 break;
             }
-            if told.problems.cover(&folder) || matches!(told.nodes.get(&folder), Some(Some(Node::Directory))) {
+            if told.problems.cover(&folder) || matches!(told.nodes.get(&folder), Some(Some(Node::Directory)))
+            {
                 continue;
             }
             now.insert(folder, Some(Node::Directory));

@@ -36,7 +36,11 @@ fn a_batch_is_carried_out_in_order_and_not_told_as_a_change() {
     let again = scene.apply(&[b"new", b"newer"], &orders[..3]);
     assert_eq!(again, vec![DONE; 3]);
     assert_eq!(scene.apply(&[], &[orders[6].clone()]), [DONE]);
-    assert_eq!(scene.apply(&[], &[orders[7].clone()]), [Outcome::Changed(Some(Node::Directory))], "its source is gone");
+    assert_eq!(
+        scene.apply(&[], &[orders[7].clone()]),
+        [Outcome::Changed(Some(Node::Directory))],
+        "its source is gone"
+    );
 }
 
 #[test]
@@ -77,8 +81,14 @@ fn ignored_child_in_a_deleted_folder_stays_and_so_does_the_folder() {
     scene.write("q/f", "f");
     symlink("f", scene.at("q/link")).unwrap();
     scene.everything();
-    let outcomes = scene.apply(&[], &[remove("p", Some(Node::Directory)), remove("q/f", file(b"f")), remove("q", Some(Node::Directory))]);
-    assert!(matches!(&outcomes[0], Outcome::Failed(reason) if reason.contains("ignored files")), "{outcomes:?}");
+    let outcomes = scene.apply(
+        &[],
+        &[remove("p", Some(Node::Directory)), remove("q/f", file(b"f")), remove("q", Some(Node::Directory))],
+    );
+    assert!(
+        matches!(&outcomes[0], Outcome::Failed(reason) if reason.contains("ignored files")),
+        "{outcomes:?}"
+    );
     assert!(matches!(&outcomes[2], Outcome::Failed(reason) if reason.contains("link")), "{outcomes:?}");
     assert!(scene.at("p/node_modules/x").exists() && scene.at("q/link").is_symlink());
     let ignored = scene.apply(&[b"1"], &[put("a/node_modules/f", None, b"1")]);
@@ -133,7 +143,12 @@ fn modes_are_kept_and_the_executable_bit_follows() {
     scene.write("tool", "1");
     scene.everything();
     let executable = |at: &str, expect, content: &[u8], copy_from: Option<&str>| {
-        let action = Action::Put { content: Content::of(content), size: content.len() as u64, executable: true, copy_from: copy_from.map(path) };
+        let action = Action::Put {
+            content: Content::of(content),
+            size: content.len() as u64,
+            executable: true,
+            copy_from: copy_from.map(path),
+        };
         Order { path: path(at), expect, action }
     };
     let orders = [
@@ -179,11 +194,22 @@ fn a_copy_on_the_same_side_needs_no_content() {
     scene.write("small", "s");
     scene.everything();
     let copy = |at: &str, content: &[u8], from: &str| {
-        let action = Action::Put { content: Content::of(content), size: content.len() as u64, executable: false, copy_from: Some(path(from)) };
+        let action = Action::Put {
+            content: Content::of(content),
+            size: content.len() as u64,
+            executable: false,
+            copy_from: Some(path(from)),
+        };
         Order { path: path(at), expect: None, action }
     };
     // The last one copies what an order before it has made.
-    let orders = [copy("a", &large, "large"), copy("b", b"s", "small"), copy("c", b"else", "small"), put("e", None, b"new"), copy("f", b"new", "e")];
+    let orders = [
+        copy("a", &large, "large"),
+        copy("b", b"s", "small"),
+        copy("c", b"else", "small"),
+        put("e", None, b"new"),
+        copy("f", b"new", "e"),
+    ];
     let outcomes = scene.apply(&[b"new"], &orders);
     assert_eq!(outcomes, [DONE, DONE, Outcome::Changed(None), DONE, DONE]);
     assert_eq!(fs::read(scene.at("a")).unwrap(), large);
@@ -240,7 +266,12 @@ fn a_thousand_files_at_once_are_all_there() {
     let contents: Vec<_> = (0..1000).map(|index| format!("content {index}")).collect();
     let contents: Vec<_> = contents.iter().map(|content| content.as_bytes()).collect();
     let mut orders: Vec<_> = (0..40).map(|folder| make(&format!("d{folder}"))).collect();
-    orders.extend(contents.iter().enumerate().map(|(index, content)| put(&format!("d{}/{index}", index % 40), None, content)));
+    orders.extend(
+        contents
+            .iter()
+            .enumerate()
+            .map(|(index, content)| put(&format!("d{}/{index}", index % 40), None, content)),
+    );
     assert_eq!(scene.apply(&contents, &orders), vec![DONE; 1040]);
     assert!(scene.changes(&[]).is_empty());
     assert_eq!(scene.everything().len(), 1040);

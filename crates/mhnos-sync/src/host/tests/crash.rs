@@ -11,7 +11,7 @@ const FILES: usize = 12;
 
 fn content(file: usize, generation: usize) -> Vec<u8> {
     // Some of one block, some of several.
-    let length = if file % 4 == 0 { 700_000 } else { 3_000 };
+    let length = if file.is_multiple_of(4) { 700_000 } else { 3_000 };
     let mut bytes = format!("{file} {generation} ").into_bytes();
     bytes.extend(noise((file * 31 + generation) as u8, length));
     bytes
@@ -38,16 +38,24 @@ fn round(host: &mut Host) {
         let path = path(&format!("f{file}"));
         let expect = there.get(&path).copied().flatten();
         let generation = match expect {
-            Some(Node::File { content, size, .. }) => generation_of(file, &read(host, &path, content, size)) + 1,
+            Some(Node::File { content, size, .. }) => {
+                generation_of(file, &read(host, &path, content, size)) + 1
+            }
             _ => 0,
         };
         let bytes = content(file, generation);
-        let list = if bytes.len() as u64 > BLOCK_BYTES { blocks(&bytes) } else { vec![Content::of(&bytes).0] };
+        let list =
+            if bytes.len() as u64 > BLOCK_BYTES { blocks(&bytes) } else { vec![Content::of(&bytes).0] };
         for block in host.missing(Content::of(&bytes), bytes.len() as u64, &list, &path).unwrap() {
             let piece = bytes.chunks(BLOCK_BYTES as usize).nth(block as usize).unwrap();
             host.stage(Content::of(&bytes), bytes.len() as u64, block, piece).unwrap();
         }
-        let action = Action::Put { content: Content::of(&bytes), size: bytes.len() as u64, executable: false, copy_from: None };
+        let action = Action::Put {
+            content: Content::of(&bytes),
+            size: bytes.len() as u64,
+            executable: false,
+            copy_from: None,
+        };
         orders.push(Order { path, expect, action });
     }
     let (from, to) = if there.contains_key(&path("one")) { ("one", "two") } else { ("two", "one") };
@@ -111,11 +119,17 @@ fn killed_at_any_moment_each_file_is_wholly_old_or_new_and_nothing_is_lost() {
                     generation_of(file, &bytes)
                 })
                 .collect();
-            assert!((0..generation).all(|old| kept.contains(&old)), "kill {kill}: file {file} of {generation}: {kept:?}");
+            assert!(
+                (0..generation).all(|old| kept.contains(&old)),
+                "kill {kill}: file {file} of {generation}: {kept:?}"
+            );
         }
         let there = ["one/deep/f", "two/deep/f"].map(|name| root.join(name).exists());
         assert!(there[0] ^ there[1], "moved or not, and never both");
-        let leftovers: Vec<_> = fs::read_dir(root.join(".mhnos-sync/stage")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let leftovers: Vec<_> = fs::read_dir(root.join(".mhnos-sync/stage"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert!(leftovers.iter().all(|name| name.len() == 64), "only large content is kept: {leftovers:?}");
         round(&mut host);
     }
@@ -128,10 +142,20 @@ fn what_was_displaced_before_a_crash_is_kept_and_other_leftovers_are_not() {
     scene.everything();
     // As after a crash right behind the exchange; and one right before it.
     let stage = scene.at(".mhnos-sync/stage");
-    let expected = |name: &str, replacement| crate::versions::Expected { path: path("f"), staged: name.into(), replacement };
+    let expected = |name: &str, replacement| crate::versions::Expected {
+        path: path("f"),
+        staged: name.into(),
+        replacement,
+    };
     fs::write(stage.join("new-1"), "not yet there").unwrap();
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(stage.join("new-1")).unwrap());
-    scene.host().versions.as_mut().unwrap().expect(&[expected("new-1", inode), expected("new-2", 7)]).unwrap();
+    scene
+        .host()
+        .versions
+        .as_mut()
+        .unwrap()
+        .expect(&[expected("new-1", inode), expected("new-2", 7)])
+        .unwrap();
     fs::rename(scene.at("f"), stage.join("new-2")).unwrap();
     fs::write(stage.join("new-3"), "half").unwrap();
     scene.reopen(Vec::new());

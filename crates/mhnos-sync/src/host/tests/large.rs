@@ -5,7 +5,10 @@ use super::*;
 const BLOCK: usize = BLOCK_BYTES as usize;
 
 fn missing(scene: &mut Scene, content: &[u8], similar: &str) -> Vec<u32> {
-    scene.host().missing(Content::of(content), content.len() as u64, &blocks(content), &path(similar)).unwrap()
+    scene
+        .host()
+        .missing(Content::of(content), content.len() as u64, &blocks(content), &path(similar))
+        .unwrap()
 }
 
 fn stage(scene: &mut Scene, content: &[u8], block: u32) -> io::Result<()> {
@@ -75,7 +78,10 @@ fn resumed_after_a_restart_with_what_was_staged_checked() {
         stage(&mut scene, &new, block).unwrap();
     }
     assert_eq!(missing(&mut scene, &new, "f"), []);
-    assert_eq!(scene.apply(&[], &[put("f", None, &new), put("g", None, &new)]), [Outcome::Done, Outcome::Done]);
+    assert_eq!(
+        scene.apply(&[], &[put("f", None, &new), put("g", None, &new)]),
+        [Outcome::Done, Outcome::Done]
+    );
     assert_eq!(fs::read(scene.at("f")).unwrap(), new);
     assert_eq!(fs::read(scene.at("g")).unwrap(), new);
 }
@@ -101,7 +107,8 @@ fn what_does_not_fit_its_hash_is_not_taken() {
     let content = Content::of(&new);
     let size = new.len() as u64;
     missing(&mut scene, &new, "f");
-    let mut refused = |block, bytes: &[u8]| scene.host().stage(content, size, block, bytes).unwrap_err().kind();
+    let mut refused =
+        |block, bytes: &[u8]| scene.host().stage(content, size, block, bytes).unwrap_err().kind();
     assert_eq!(refused(0, &new[1..=BLOCK]), io::ErrorKind::InvalidData);
     assert_eq!(refused(2, &new[..BLOCK]), io::ErrorKind::InvalidData);
     assert_eq!(refused(3, &[]), io::ErrorKind::InvalidData);
@@ -119,7 +126,10 @@ fn a_file_that_changed_since_is_not_read_as_what_it_was() {
     scene.everything();
     let content = Content::of(&old);
     assert_eq!(scene.host().read(&path("f"), content, 5, 10).unwrap(), old[5..15]);
-    assert_eq!(scene.host().read(&path("f"), content, old.len() as u64 - 3, 10).unwrap(), old[old.len() - 3..]);
+    assert_eq!(
+        scene.host().read(&path("f"), content, old.len() as u64 - 3, 10).unwrap(),
+        old[old.len() - 3..]
+    );
     scene.write("f", &old[1..]);
     assert_eq!(scene.host().read(&path("f"), content, 0, 10).unwrap_err().kind(), io::ErrorKind::NotFound);
     assert_eq!(scene.host().block_hashes(&path("f"), content).unwrap_err().kind(), io::ErrorKind::NotFound);

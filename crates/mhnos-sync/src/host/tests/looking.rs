@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
+use super::beneath::Found;
 use super::*;
 
 const FOLDER: Option<Node> = Some(Node::Directory);
@@ -22,13 +23,20 @@ fn everything_is_told_then_what_differs() {
     scene.write("node_modules/x", "ignored");
     let observation = scene.host().observe(&[]).unwrap();
     assert!(observation.complete && observation.within.is_none() && observation.problems.is_empty());
-    let all = [entry("a", FOLDER), entry("a/b", FOLDER), entry("a/b/c.txt", file(b"c")), entry("d", file(b"d")), entry("run", script(b"x"))];
+    let all = [
+        entry("a", FOLDER),
+        entry("a/b", FOLDER),
+        entry("a/b/c.txt", file(b"c")),
+        entry("d", file(b"d")),
+        entry("run", script(b"x")),
+    ];
     assert_eq!(shown(&observation), all);
     assert!(scene.changes(&[]).is_empty());
     scene.write("d", "e");
     fs::remove_dir_all(scene.at("a/b")).unwrap();
     scene.set_mode("run", 0o644);
-    let changed = [entry("a/b", None), entry("a/b/c.txt", None), entry("d", file(b"e")), entry("run", file(b"x"))];
+    let changed =
+        [entry("a/b", None), entry("a/b/c.txt", None), entry("d", file(b"e")), entry("run", file(b"x"))];
     assert_eq!(scene.changes(&[]), changed);
     assert!(scene.changes(&[]).is_empty());
 }
@@ -44,9 +52,13 @@ fn one_path_is_told_whole_and_complete() {
     let observation = scene.host().observe(&[path("a/b")]).unwrap();
     assert!(observation.complete);
     assert_eq!(observation.within, Some(path("a/b")));
-    assert_eq!(shown(&observation), [entry("a/b", FOLDER), entry("a/b/d", file(b"d"))]);
+    assert_eq!(shown(&observation), [entry("a/b", FOLDER), entry("a/b/c", None), entry("a/b/d", file(b"d"))]);
     let gone = scene.host().observe(&[path("a/b/c"), path("x/y")]).unwrap();
-    assert_eq!(shown(&gone), [entry("a/b/c", None), entry("x", None)], "of what has no folder, the folder is told");
+    assert_eq!(
+        shown(&gone),
+        [entry("a/b/c", None), entry("x", None)],
+        "of what has no folder, the folder is told"
+    );
 }
 
 #[test]
@@ -56,7 +68,10 @@ fn mkdir_p_race_all_folders_on_the_way_are_told() {
     scene.write("a/b/c/d.txt", "d");
     // Of the four events only the last arrived.
     let told = scene.changes(&["a/b/c/d.txt"]);
-    assert_eq!(told, [entry("a", FOLDER), entry("a/b", FOLDER), entry("a/b/c", FOLDER), entry("a/b/c/d.txt", file(b"d"))]);
+    assert_eq!(
+        told,
+        [entry("a", FOLDER), entry("a/b", FOLDER), entry("a/b/c", FOLDER), entry("a/b/c/d.txt", file(b"d"))]
+    );
     // And the other way round: only the event of a file deep in a folder that is gone.
     fs::remove_dir_all(scene.at("a")).unwrap();
     assert_eq!(scene.changes(&["a/b/c/d.txt"]).len(), 4);
@@ -73,14 +88,29 @@ fn folder_and_file_change_places() {
     scene.write("x", "now a file");
     scene.write("y/inner", "now a folder");
     let told = scene.changes(&["x", "y"]);
-    assert_eq!(told, [entry("x", file(b"now a file")), entry("x/inner", None), entry("y", FOLDER), entry("y/inner", file(b"now a folder"))]);
+    assert_eq!(
+        told,
+        [
+            entry("x", file(b"now a file")),
+            entry("x/inner", None),
+            entry("y", FOLDER),
+            entry("y/inner", file(b"now a folder"))
+        ]
+    );
 }
 
 #[test]
 fn same_size_and_mtime_edit_is_seen() {
     let mut scene = Scene::new();
     scene.write("f", "one");
-    let set = |scene: &Scene| File::options().write(true).open(scene.at("f")).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(1_600_000_000)).unwrap();
+    let set = |scene: &Scene| {
+        File::options()
+            .write(true)
+            .open(scene.at("f"))
+            .unwrap()
+            .set_modified(UNIX_EPOCH + Duration::from_secs(1_600_000_000))
+            .unwrap()
+    };
     set(&scene);
     scene.everything();
     scene.write("f", "two");
@@ -117,10 +147,12 @@ fn a_restart_reads_nothing_again_that_was_not_touched() {
     assert_eq!(scene.everything(), [entry("old", file(b"old"))], "another ctime: read");
     scene.reopen(vec![HostRow { path: path("never"), ..row }]);
     let told = scene.changes(&[]);
-    assert_eq!(told, [entry("old", file(b"old"))], "the first time everything is told, and what is not there is not");
+    assert_eq!(
+        told,
+        [entry("old", file(b"old"))],
+        "the first time everything is told, and what is not there is not"
+    );
 }
-
-use super::beneath::Found;
 
 #[test]
 fn truncate_then_write_save_ends_with_the_new_content() {
@@ -149,7 +181,10 @@ fn rename_save_of_vim_and_intellij_is_one_edit() {
     scene.write("f.js___jb_tmp___", "idea");
     fs::rename(scene.at("f.js"), scene.at("f.js___jb_old___")).unwrap();
     fs::rename(scene.at("f.js___jb_tmp___"), scene.at("f.js")).unwrap();
-    assert_eq!(scene.changes(&["f.js", "f.js___jb_tmp___", "f.js___jb_old___"]), [entry("f.js", file(b"idea"))]);
+    assert_eq!(
+        scene.changes(&["f.js", "f.js___jb_tmp___", "f.js___jb_old___"]),
+        [entry("f.js", file(b"idea"))]
+    );
 }
 
 #[test]
@@ -161,13 +196,22 @@ fn links_pipes_sockets_devices_and_odd_names_are_problems_and_all_else_goes_on()
     symlink(scene.beside("elsewhere"), scene.at("folder-link")).unwrap();
     nix::unistd::mkfifo(&scene.at("pipe"), Mode::S_IRWXU).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(scene.at("socket")).unwrap();
-    nix::sys::stat::mknod(&scene.at("device"), nix::sys::stat::SFlag::S_IFCHR, Mode::S_IRWXU, nix::sys::stat::makedev(1, 3)).unwrap();
+    nix::sys::stat::mknod(
+        &scene.at("device"),
+        nix::sys::stat::SFlag::S_IFCHR,
+        Mode::S_IRWXU,
+        nix::sys::stat::makedev(1, 3),
+    )
+    .unwrap();
     fs::write(scene.at("d").parent().unwrap().join(std::ffi::OsStr::from_bytes(b"od\xffd")), "").unwrap();
     fs::hard_link(scene.at("fine"), scene.at("hard link")).unwrap();
     let problems = scene.problems();
     let paths: Vec<_> = problems.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(paths, ["device", "folder-link", "link", "od\u{fffd}d", "pipe", "socket"]);
-    assert!(problems.iter().all(|(_, reason)| reason.starts_with("is a ") || reason.starts_with("has a name")), "{problems:?}");
+    assert!(
+        problems.iter().all(|(_, reason)| reason.starts_with("is a ") || reason.starts_with("has a name")),
+        "{problems:?}"
+    );
     assert_eq!(scene.everything(), [entry("fine", file(b"1")), entry("hard link", file(b"1"))]);
 }
 
@@ -201,7 +245,9 @@ fn a_name_that_is_too_long_as_a_path_is_a_problem() {
     let mut folder = File::open(scene.root()).unwrap();
     for _ in 0..20 {
         nix::sys::stat::mkdirat(&folder, name.as_str(), Mode::S_IRWXU).unwrap();
-        folder = File::from(nix::fcntl::openat(&folder, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap());
+        folder = File::from(
+            nix::fcntl::openat(&folder, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap(),
+        );
     }
     assert_eq!(scene.problems().len(), 1);
     assert_eq!(scene.everything().len(), 16, "4,095 bytes hold sixteen of them");
@@ -217,20 +263,29 @@ fn ignore_rules_changed_meanwhile() {
     scene.write(".mhnosignore", "logs\n!dist\n");
     // Whatever is looked at, all of it is.
     let told = scene.changes(&["unrelated"]);
-    assert_eq!(told, [entry(".mhnosignore", file(b"logs\n!dist\n")), entry("dist", FOLDER), entry("dist/b", file(b"b"))]);
+    assert_eq!(
+        told,
+        [entry(".mhnosignore", file(b"logs\n!dist\n")), entry("dist", FOLDER), entry("dist/b", file(b"b"))]
+    );
     assert!(!Arc::ptr_eq(&before, scene.host().rules()));
     assert!(scene.host().rules().ignores(&path("logs/a"), false));
     fs::remove_file(scene.at(".mhnosignore")).unwrap();
     let told = scene.changes(&[".mhnosignore"]);
-    assert_eq!(told, [entry(".mhnosignore", None), entry("logs", FOLDER), entry("logs/a", file(b"a"))], "dist is not told as gone");
+    assert_eq!(
+        told,
+        [entry(".mhnosignore", None), entry("logs", FOLDER), entry("logs/a", file(b"a"))],
+        "dist is not told as gone"
+    );
 }
 
 #[test]
 fn git_checkout_storm() {
     let mut scene = Scene::new();
     let git = |scene: &Scene, arguments: &[&str]| {
-        let identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=one", "-c", "gc.auto=0"];
-        let done = Command::new("git").args(identity).args(arguments).current_dir(scene.root()).output().unwrap();
+        let identity =
+            ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=one", "-c", "gc.auto=0"];
+        let done =
+            Command::new("git").args(identity).args(arguments).current_dir(scene.root()).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
     git(&scene, &["init", "-q"]);
@@ -246,12 +301,16 @@ fn git_checkout_storm() {
     fs::remove_dir_all(scene.at("src/9")).unwrap();
     git(&scene, &["add", "-A"]);
     git(&scene, &["commit", "-qm", "two"]);
-    assert!(!scene.everything().iter().any(|(path, _)| path.contains(".git/") || path.contains(".mhnos-sync")));
+    assert!(
+        !scene.everything().iter().any(|(path, _)| path.contains(".git/") || path.contains(".mhnos-sync"))
+    );
     // To and fro: what is told adds up to what is there, whenever it was looked at.
     let mut told: std::collections::BTreeMap<_, _> = scene.everything().into_iter().collect();
     for branch in ["one", "two", "one"] {
         let (root, branch) = (scene.root(), branch.to_owned());
-        let storm = std::thread::spawn(move || Command::new("git").args(["checkout", "-q", &branch]).current_dir(root).status().unwrap());
+        let storm = std::thread::spawn(move || {
+            Command::new("git").args(["checkout", "-q", &branch]).current_dir(root).status().unwrap()
+        });
         while !storm.is_finished() {
             told.extend(scene.changes(&[]));
         }

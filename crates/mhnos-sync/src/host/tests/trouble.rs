@@ -16,8 +16,8 @@ impl Mounted {
         Self(at)
     }
 
-    fn read_only(&self, is_read_only: bool) {
-        let flags = if is_read_only { MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY } else { MsFlags::MS_REMOUNT };
+    fn make_read_only(&self) {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(Some("tmpfs"), &self.0, Some("tmpfs"), flags, None::<&str>).unwrap();
     }
 }
@@ -59,7 +59,10 @@ fn a_symbolic_link_leads_nowhere() {
     assert!(scene.at("link").is_symlink());
     let secret = Content::of(b"secret");
     assert_eq!(scene.host().read(&path("link"), secret, 0, 6).unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert!(scene.host().missing(secret, 6, &blocks(b"secret"), &path("link")).unwrap() == [0], "not taken from there");
+    assert!(
+        scene.host().missing(secret, 6, &blocks(b"secret"), &path("link")).unwrap() == [0],
+        "not taken from there"
+    );
     // A copy is not taken from there either.
     let action = Action::Put { content: secret, size: 6, executable: false, copy_from: Some(path("link")) };
     let copied = scene.host().apply(&[Order { path: path("g"), expect: None, action }]);
@@ -130,7 +133,10 @@ fn what_is_written_in_the_instant_of_the_swap_is_not_lost() {
         person.join().unwrap();
         let live = fs::read(scene.at("f")).unwrap();
         let kept = scene.versions("f");
-        assert!(live == mine.as_bytes() || kept.contains(&mine.clone().into_bytes()), "round {round}: {outcome:?}");
+        assert!(
+            live == mine.as_bytes() || kept.contains(&mine.clone().into_bytes()),
+            "round {round}: {outcome:?}"
+        );
         assert!(outcome != Outcome::Done || live == b"theirs" || live == mine.as_bytes());
     }
 }
@@ -231,16 +237,21 @@ fn a_full_disk_says_so_and_goes_on_when_there_is_room() {
     let large = noise(1, 8 * BLOCK_BYTES as usize);
     let content = Content::of(&large);
     host.missing(content, large.len() as u64, &blocks(&large), &path("f")).unwrap();
-    let mut staged = large.chunks(BLOCK_BYTES as usize).zip(0..).map(|(block, index)| host.stage(content, large.len() as u64, index, block));
+    let mut staged = large
+        .chunks(BLOCK_BYTES as usize)
+        .zip(0..)
+        .map(|(block, index)| host.stage(content, large.len() as u64, index, block));
     assert_eq!(staged.find_map(Result::err).unwrap().kind(), io::ErrorKind::StorageFull);
     drop(staged);
     let small: Vec<_> = (0..8).map(|seed| noise(seed, 200 << 10)).collect();
     for content in &small {
         host.stage(Content::of(content), content.len() as u64, 0, content).unwrap();
     }
-    let orders: Vec<_> = small.iter().enumerate().map(|(index, content)| put(&index.to_string(), None, content)).collect();
+    let orders: Vec<_> =
+        small.iter().enumerate().map(|(index, content)| put(&index.to_string(), None, content)).collect();
     let outcomes = host.apply(&orders);
-    let full = |outcome: &Outcome| matches!(outcome, Outcome::Failed(reason) if reason.contains("disk is full"));
+    let full =
+        |outcome: &Outcome| matches!(outcome, Outcome::Failed(reason) if reason.contains("disk is full"));
     assert!(outcomes.iter().any(full), "{outcomes:?}");
     assert_eq!(fs::read(root.join("f")).unwrap(), b"old");
     fs::remove_file(root.join("ballast")).unwrap();
@@ -261,11 +272,7 @@ fn a_read_only_disk_says_so() {
     let mut host = Host::open(&root, &options, Vec::new()).unwrap();
     host.observe(&[]).unwrap();
     host.stage(Content::of(b"new"), 3, 0, b"new").unwrap();
-    // Nothing may be open for writing while it is made read-only: the lock is, and is only a lock.
-    if let Err(error) = std::panic::catch_unwind(|| mounted.read_only(true)) {
-        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-        mount(None::<&str>, &mounted.0, None::<&str>, flags, None::<&str>).unwrap_or_else(|_| std::panic::resume_unwind(error));
-    }
+    mounted.make_read_only();
     let orders = [put("f", file(b"old"), b"new"), remove("f", file(b"old")), make("d")];
     for outcome in host.apply(&orders) {
         assert!(matches!(&outcome, Outcome::Failed(reason) if reason.contains("read-only")), "{outcome:?}");
