@@ -32,14 +32,19 @@ describe('allowed later', { timeout: SUITE_TIMEOUT }, () => {
     return JSON.parse(stdout);
   }
 
+  // What a test wants to know of each page.
+  async function standings() {
+    return (await origins('list')).map(({ origin, state }) => ({ origin, state }));
+  }
+
   test('what waits is carried out once the page is allowed, and nothing after it is revoked', async () => {
-    assert.deepEqual(await origins('list'), [{ origin: pageServer.origin, state: 'waiting' }]);
+    assert.deepEqual(await standings(), [{ origin: pageServer.origin, state: 'waiting' }]);
     const asked = page.evaluate(() => window.mhnos.client.spawn('python', '-c', ['input()']));
     await page.evaluate(() => (window.mhnos.waitedFor = window.mhnos.client.list()) && undefined);
     await origins('allow', pageServer.origin);
     assert.equal(await asked, 1000, 'the request that waited was carried out');
     await page.evaluate(() => window.mhnos.waitedFor);
-    assert.deepEqual(await origins('list'), [{ origin: pageServer.origin, state: 'allowed' }]);
+    assert.deepEqual(await standings(), [{ origin: pageServer.origin, state: 'allowed' }]);
 
     // A restart does not forget what a person said.
     await runtime.stop();
