@@ -304,7 +304,6 @@ impl Trust {
             }
         };
         drop(store);
-        self.changes.send_modify(|version| *version += 1);
         let name = origin.to_string();
         self.audit.write(match decision {
             Decision::Allow { access, once } => {
@@ -313,6 +312,8 @@ impl Trust {
             Decision::Deny => Fact::Denied { origin: name },
             Decision::Revoke => Fact::Revoked { origin: name },
         });
+        // Who waits is let in by this, and what follows from it is to stand behind it in the audit log.
+        self.changes.send_modify(|version| *version += 1);
         tracing::info!(%origin, ?decision, ?before, "decided");
         let known = self.describe(&self.pages(), origin);
         let _ = self.events.send(Event::OriginChanged { origin: known });
