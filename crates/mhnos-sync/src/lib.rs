@@ -12,6 +12,7 @@ pub mod digest;
 pub mod host;
 pub mod hub;
 pub mod model;
+pub mod peer;
 pub mod plan;
 pub mod rules;
 pub mod side;
