@@ -3,7 +3,7 @@
 //! In the order of a message's way: [`http`] (or, for local commands, [`control`]) accepts and upgrades, [`gate`] says who it is and
 //! [`trust`] what they may do, [`websocket`] reads, `connection` understands both protocols, [`runtime`] carries out, with the processes
 //! of `mhnos-process` and the files of [`workspace`] (whose names [`paths`] resolves). [`settings`], [`state`] and [`logging`] are what is
-//! there before; [`serve`] puts all together;
+//! there before; [`serve`] puts all together, [`listen`] opens its sockets or takes those of a service manager;
 //! [`own_command`] is the name people call it by.
 
 mod client_script;
@@ -12,6 +12,7 @@ mod console;
 pub mod control;
 pub mod gate;
 pub mod http;
+pub mod listen;
 pub mod logging;
 pub mod origin;
 pub mod own_command;

@@ -1,14 +1,11 @@
 //! `mhnos-runtime serve`: puts the parts together, says where it listens, and ends everything in good order.
 
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mhnos_process::system::port_holder;
 use mhnos_protocol::limits;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::control;
 use crate::gate::{Gate, Principal};
 use crate::http;
+use crate::listen::{ListenError, listen};
 use crate::logging;
 use crate::own_command;
 use crate::runtime::Runtime;
@@ -47,24 +45,9 @@ pub enum ServeError {
         /// Why.
         error: std::io::Error,
     },
-    /// The port.
-    #[error(
-        "port {port} is taken{holder}: stop that program, or choose another port with --port (0 takes any free one)"
-    )]
-    PortTaken {
-        /// Which.
-        port: u16,
-        /// By whom, where it can be seen.
-        holder: String,
-    },
-    /// The network.
-    #[error("{address} cannot be listened on: {error}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        error: std::io::Error,
-    },
+    /// The port, or a socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The operating system.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -132,6 +115,9 @@ async fn serve(
         started: now(),
         workspace: runtime.workspace.root().to_owned(),
     })?;
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "the service manager was not told that the runtime is ready");
+    }
     // Whoever started us may have closed our output; that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "MHNOS runtime listening on {url}");
     if own_command::is_unusual() {
@@ -163,6 +149,7 @@ async fn serve(
 
     let name = interrupts.next().await;
     tracing::info!(signal = name, "stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     // No new connections; those that are open see their programs end.
     serving.shutdown().await;
     tokio::select! {
@@ -226,47 +213,6 @@ async fn end_programs(runtime: &Runtime) {
         let command = &process.tag().command;
         tracing::info!(pid = process.pid(), %command, code = exit.code, signal = exit.signal, forced, ?survived, "ended");
     }
-}
-
-/// Listens on both loopback addresses of the port, and on a further address where one is wished.
-async fn listen(port: u16, further: Option<IpAddr>) -> Result<Vec<TcpListener>, ServeError> {
-    const TRIES: usize = 16;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let first = bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)).await?;
-        let chosen = first.local_addr().map_or(port, |address| address.port());
-        let second = match bind(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), chosen)).await {
-            Ok(listener) => Some(listener),
-            // A free port of one family may be taken in the other.
-            Err(ServeError::PortTaken { .. }) if port == 0 && tries < TRIES => continue,
-            Err(error @ ServeError::PortTaken { .. }) => return Err(error),
-            // A machine without IPv6.
-            Err(_) => None,
-        };
-        let third = match further {
-            // An address that stands for all holds the loopback ones too, and cannot be had beside them.
-            Some(address) if address.is_unspecified() => {
-                drop((first, second));
-                return Ok(vec![bind(SocketAddr::new(address, chosen)).await?]);
-            }
-            Some(address) => Some(bind(SocketAddr::new(address, chosen)).await?),
-            None => None,
-        };
-        return Ok([first].into_iter().chain(second).chain(third).collect());
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            let holder = port_holder(address.port())
-                .map(|holder| format!(" by {} (pid {})", holder.name, holder.os_pid))
-                .unwrap_or_default();
-            ServeError::PortTaken { port: address.port(), holder }
-        }
-        _ => ServeError::Listen { address, error },
-    })
 }
 
 /// The signals that ask us to stop.

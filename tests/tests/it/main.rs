@@ -10,6 +10,7 @@
     reason = "a panic is how a test fails, in the functions it calls as well"
 )]
 
+mod activation;
 mod architecture;
 mod audit;
 mod bad_input;

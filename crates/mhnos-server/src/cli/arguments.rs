@@ -78,6 +78,13 @@ pub(crate) enum Question {
     Doctor(ServeArguments),
     /// Print the completion script of a shell
     Completions(CompletionsArguments),
+    /// Write the manual pages into a folder
+    // For those who make packages: `man mhnos-runtime` is what everybody else wants.
+    #[command(hide = true)]
+    Manual {
+        /// Where to; it has to be there
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]

@@ -27,6 +27,8 @@ mod spawn;
 mod sync;
 mod terminal;
 
+use std::path::Path;
+
 use clap::{CommandFactory, Parser};
 use mhnos_server::state::StateDirectory;
 
@@ -77,6 +79,7 @@ async fn answer(question: Question, global: GlobalArguments) -> Result<i32, Fail
         Question::Audit(arguments) => audit::run(&open()?, &arguments, json),
         Question::Doctor(arguments) => doctor::run(open(), arguments, json).await,
         Question::Completions(arguments) => completions(arguments.shell),
+        Question::Manual { folder } => manual(&folder),
     }
 }
 
@@ -86,5 +89,14 @@ fn completions(shell: clap_complete::Shell) -> Result<i32, Failure> {
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, &mut script);
     output::text(&String::from_utf8_lossy(&script))?;
+    Ok(SUCCESS)
+}
+
+/// A page for the command and one for each of its subcommands, in section 1.
+fn manual(folder: &Path) -> Result<i32, Failure> {
+    // Clap writes its own `help` pages into the list otherwise.
+    let command = Arguments::command().disable_help_subcommand(true);
+    clap_mangen::generate_to(command, folder)
+        .map_err(|error| Failure::system("write the manual pages", &error))?;
     Ok(SUCCESS)
 }
