@@ -226,7 +226,14 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#socket = socket;
     const current = (): boolean => this.#socket === socket;
     socket.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) => {
-      if (current()) this.#take(data);
+      if (!current()) return;
+      try {
+        this.#take(data);
+      } catch (error) {
+        // What follows a message that is not understood may build on it. It begins anew, with the pauses in between.
+        this.#lost(`the runtime sent what this client does not understand: ${error instanceof Error ? error.message : String(error)}`);
+        socket.close(4000);
+      }
     });
     socket.addEventListener('close', ({ code, reason }) => {
       if (!current()) return;

@@ -27,6 +27,8 @@ const SHORTEST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
 /** The index may still be held by a tab that is just being closed. */
 const INDEX_PAUSE = 100;
+/** Between two attempts to open an index that cannot be opened, such as when the disk is full. */
+const FAILED_PAUSE = 5000;
 
 /** Ends a session without anything being wrong. */
 class Interrupted extends Error {}
@@ -104,11 +106,16 @@ export class Engine {
       store = await Store.open(disk.root, hash);
       await this.#sessions(disk, store, hash);
     } catch (error) {
-      if (error instanceof Cleared) this.#become('starting', `${error.message}; it begins anew as a new replica`);
-      else if (nameOfError(error) !== 'NoModificationAllowedError') {
-        this.#become('failed', error instanceof Error ? error.message : String(error));
+      if (error instanceof Cleared) {
+        this.#become('starting', error.message);
+        await this.#pauseFor(INDEX_PAUSE);
+      } else if (nameOfError(error) === 'NoModificationAllowedError') {
+        await this.#pauseFor(INDEX_PAUSE);
+      } else {
+        const reason = `the browser's disk cannot be used: ${error instanceof Error ? error.message : String(error)}`;
+        this.#become('failed', reason);
+        await this.#pauseFor(FAILED_PAUSE);
       }
-      await this.#pauseFor(INDEX_PAUSE);
     } finally {
       try {
         store?.close();

@@ -69,6 +69,8 @@ export class Session {
   readonly #watch: Watch;
   readonly #writer = new RecordWriter();
   readonly #problems = new Map<string, string>();
+  /** Orders of the hub that could not be carried out here, by path: the hub knows of them. */
+  readonly #failures = new Map<string, string>();
   readonly #held: OrderRecord[] = [];
   readonly #ended = Promise.withResolvers<never>();
   readonly #flusher = new MessageChannel();
@@ -257,11 +259,14 @@ export class Session {
     }
     this.#observed(before, false);
     this.#send({ type: 'outcome', order: order.order, result });
+    // One that failed earlier is overtaken by this one, whatever became of it.
+    this.#failures.delete(order.path);
     if (result.kind === 'done') {
       progress.received += 1;
       this.#retries.succeeded(order.path);
-    } else if (cause !== undefined) {
-      this.#retries.failed(order.path, cause);
+    } else if (result.kind === 'failed') {
+      this.#failures.set(order.path, result.reason);
+      if (cause !== undefined) this.#retries.failed(order.path, cause);
     }
     if (look !== undefined) this.#watch.add(look);
     this.#report();
@@ -269,7 +274,9 @@ export class Session {
 
   #tellAgain(path: string): void {
     if (this.#over) return;
+    this.#failures.delete(path);
     this.#observed([{ path, node: this.#parts.store.node(path) }], false);
+    this.#report();
   }
 
   #look(paths: string[], whole = false): void {
@@ -397,7 +404,7 @@ export class Session {
     if (this.#over) return;
     const { progress } = this.#parts;
     progress.toDo = this.#schedule.size + this.#held.length;
-    progress.problems = shownProblems(this.#problems).slice(0, PROBLEMS_SHOWN);
+    progress.problems = shownProblems(new Map([...this.#failures, ...this.#problems])).slice(0, PROBLEMS_SHOWN);
     const synced = this.#synced && progress.toDo === 0;
     const state = this.#halted !== '' ? 'halted' : synced ? 'synced' : this.#told ? 'syncing' : 'observing';
     this.#become(state);

@@ -89,6 +89,12 @@ export class Runtime {
     }
   }
 
+  // As a crash or a loss of power would: nothing is written any more.
+  async kill() {
+    this.child.kill('SIGKILL');
+    return within(STOP_DEADLINE, 'the runtime ends on SIGKILL', this.exited);
+  }
+
   async remove() {
     try {
       if (this.child.exitCode === null && this.child.signalCode === null) await this.stop();

@@ -9,7 +9,8 @@ import { pageFolder } from './settings.mjs';
 const CONTENT_TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' };
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-async function listen(server) {
+// Listens on a free port; `close` also ends what is connected.
+export async function listen(server) {
   await new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);

@@ -14,6 +14,7 @@ mod activation;
 mod architecture;
 mod audit;
 mod bad_input;
+mod client_script;
 mod control;
 mod endings;
 mod gate;
