@@ -20,14 +20,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{Mode, fstat, stat};
+use nix::unistd::linkat;
 use rayon::ThreadPool;
 
 use crate::model::{BLOCK_BYTES, Content, Node, RelativePath};
 use crate::rules::{self, Rules};
 use crate::side::{Observation, Order, Outcome, Side};
-use crate::versions::{Limits, Version, Versions};
+use crate::versions::{Expected, Limits, Version, Versions};
 
 mod apply;
 mod beneath;
@@ -114,15 +115,11 @@ struct Restless {
 }
 
 impl Host {
-    /// Opens a folder, which must be there, with what was last seen in it.
+    /// Opens a folder, which must be there.
     ///
     /// # Errors
     /// When another runtime has it open, or the operating system refuses.
-    pub fn open(
-        path: &Path,
-        options: &Options,
-        rows: impl IntoIterator<Item = HostRow>,
-    ) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let path = path.canonicalize()?;
         let root = open(&path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let facts = fstat(&root)?;
@@ -153,12 +150,35 @@ impl Host {
         };
         host.recover()?;
         host.reload_rules();
+        Ok(host)
+    }
+
+    /// Takes what was last seen in the folder, before it is looked at for the first time: what has the same fingerprint is not read again.
+    pub fn remember(&mut self, rows: impl IntoIterator<Item = HostRow>) {
         for row in rows {
-            if !host.rules.ignores(&row.path, row.node == Node::Directory) {
-                host.known.load(&row.path, Entry { node: row.node, seen: row.fingerprint });
+            if !self.rules.ignores(&row.path, row.node == Node::Directory) {
+                self.known.load(&row.path, Entry { node: row.node, seen: row.fingerprint });
             }
         }
-        Ok(host)
+    }
+
+    /// The folders that are known in it.
+    pub fn folders(&self) -> Vec<RelativePath> {
+        let known = self.known.within(None);
+        known.filter(|(_, entry)| entry.node == Node::Directory).map(|(path, _)| path).collect()
+    }
+
+    /// Whether the root is where it was opened.
+    pub fn is_there(&self) -> bool {
+        self.check_root().is_ok()
+    }
+
+    /// What is at a path at this moment, read from the disk if need be.
+    ///
+    /// # Errors
+    /// When it cannot be read: the end of a sentence that begins with the path.
+    pub fn node_at(&mut self, path: &RelativePath) -> io::Result<Option<Node>> {
+        self.node_now(path).map_err(io::Error::other)
     }
 
     /// What a runtime before this one displaced is brought into the versions store; then its leftovers are thrown out.
@@ -220,20 +240,44 @@ impl Host {
         self.versions.as_ref()
     }
 
-    /// Puts a version back in its place. What is there now becomes a version itself. What is there then, to be told to the hub.
+    /// Keeps a copy of the file at a path as a version, because something else than the sync is about to replace it. Where no file is, nothing.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn keep(&mut self, path: &RelativePath) -> io::Result<()> {
+        let Some(versions) = &mut self.versions else { return Ok(()) };
+        let folder = match beneath::open_parent(&self.root, path) {
+            Ok(folder) => folder,
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if !matches!(beneath::look(&folder, path.name())?, beneath::Found::File(_)) {
+            return Ok(());
+        }
+        let staged = self.stage.new_name();
+        let expected = Expected { path: path.clone(), staged: staged.clone(), replacement: 0 };
+        let ids = versions.expect(std::slice::from_ref(&expected))?;
+        // A second name: what it holds now is copied from there, whatever becomes of the first.
+        linkat(&folder, path.name(), self.own.stage.as_fd(), staged.as_str(), AtFlags::empty())?;
+        let all: Vec<_> = ids.iter().map(|id| (*id, expected.clone())).collect();
+        versions.settle(self.own.stage.as_fd(), &all, &ids.into_iter().collect())
+    }
+
+    /// Puts a version back in its place, or elsewhere. What is there now becomes a version itself. Where it was put.
     ///
     /// # Errors
     /// When the version is not kept any more, or it cannot be written: a sentence.
-    pub fn restore(&mut self, id: i64) -> io::Result<(Version, Observation)> {
+    pub fn restore(&mut self, id: i64, to: Option<RelativePath>) -> io::Result<(Version, RelativePath)> {
         let no_store = || io::Error::new(io::ErrorKind::NotFound, "no versions are kept of this folder");
         let (version, file) = self.versions.as_ref().ok_or_else(no_store)?.open_version(id)?;
-        let outcome = self.put_back(&version.path, &file)?;
-        match outcome {
-            Outcome::Done => Ok((version.clone(), self.look(&[version.path], false)?)),
-            Outcome::Changed(_) => {
-                Err(io::Error::other(format!("{} is being changed: try again", version.path)))
-            }
-            Outcome::Failed(reason) => Err(io::Error::other(format!("{} {reason}", version.path))),
+        let path = to.unwrap_or_else(|| version.path.clone());
+        if self.rules.ignores(&path, false) {
+            return Err(io::Error::other(format!("{path} is not synced: restore it under another name")));
+        }
+        match self.put_back(&path, &file)? {
+            Outcome::Done => Ok((version, path)),
+            Outcome::Changed(_) => Err(io::Error::other(format!("{path} is being changed: try again"))),
+            Outcome::Failed(reason) => Err(io::Error::other(format!("{path} {reason}"))),
         }
     }
 

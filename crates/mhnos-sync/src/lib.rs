@@ -9,8 +9,10 @@
 
 mod database;
 pub mod digest;
+pub mod driver;
 pub mod host;
 pub mod hub;
+pub mod index;
 pub mod model;
 pub mod peer;
 pub mod plan;
@@ -18,3 +20,4 @@ pub mod rules;
 pub mod side;
 pub mod tree;
 pub mod versions;
+pub mod watch;

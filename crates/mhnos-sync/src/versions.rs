@@ -98,14 +98,14 @@ impl Versions {
         Ok(versions)
     }
 
-    /// What is kept, the latest first; of one path, or of all.
+    /// What is kept, the latest first: of this file, or of the files in this folder; or of all.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self, path: Option<&RelativePath>) -> io::Result<Vec<Version>> {
         let list = || -> rusqlite::Result<Vec<Version>> {
             let mut statement = self.database.prepare_cached(
-                "SELECT id, path, size, kept_at FROM versions WHERE staged IS NULL AND (?1 IS NULL OR path = ?1) ORDER BY id DESC",
+                "SELECT id, path, size, kept_at FROM versions WHERE staged IS NULL AND (?1 IS NULL OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/') ORDER BY id DESC",
             )?;
             let rows = statement.query_map([path.map(RelativePath::as_str)], version)?;
             rows.filter_map(Result::transpose).collect()

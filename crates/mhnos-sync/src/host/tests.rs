@@ -86,7 +86,9 @@ impl Scene {
             holder: "the test".into(),
             versions: Some((self.parent.path().join("versions"), Limits::default())),
         };
-        self.host = Some(Host::open(&self.root(), &options, rows).unwrap());
+        let mut host = Host::open(&self.root(), &options).unwrap();
+        host.remember(rows);
+        self.host = Some(host);
     }
 
     pub(super) fn root(&self) -> PathBuf {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::hub::Hub;
 use crate::hub::replica::Dirty;
-use crate::hub::state::Change;
+use crate::hub::state::{Change, Conflict};
+use crate::hub::status::Activity;
+use crate::hub::{Effect, Hub};
 use crate::model::{Node, RelativePath};
 use crate::plan::{Agreed, Step, Which};
 use crate::side::{Action, Order};
@@ -22,6 +23,8 @@ pub enum Control {
     Confirm(Option<Arc<str>>),
     /// What vanished is to come back from the other side. Of one replica's halt, or of all.
     Restore(Option<Arc<str>>),
+    /// Two people wrote one file by other means than the sync, and both are kept.
+    Conflict(Conflict),
     /// A person has looked at a conflict.
     Resolve {
         /// The conflict's copy.
@@ -52,6 +55,11 @@ impl Hub {
             Control::Rescan => self.rescan_all(),
             Control::Confirm(key) => self.halted(key.as_ref(), true),
             Control::Restore(key) => self.halted(key.as_ref(), false),
+            Control::Conflict(conflict) => {
+                self.saving.changes.push(Change::Conflict(conflict.clone()));
+                self.effects.push(Effect::Activity(Activity::Conflict(conflict.clone())));
+                self.conflicts.insert(conflict.copy.clone(), conflict);
+            }
             Control::Resolve { copy, keep } => self.resolve(copy, keep),
             Control::Forget(key) => {
                 self.end(&key, "is no longer remembered");

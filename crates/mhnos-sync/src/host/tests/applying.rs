@@ -246,17 +246,19 @@ fn a_version_is_restored_and_the_present_becomes_one() {
     scene.everything();
     scene.apply(&[b"2"], &[put("d/f", file(&large), b"2")]);
     let id = scene.host().versions().unwrap().list(Some(&path("d/f"))).unwrap()[0].id;
-    let (version, observation) = scene.host().restore(id).unwrap();
-    assert_eq!((version.path, version.size), (path("d/f"), large.len() as u64));
-    assert_eq!(shown(&observation), [("d/f".to_owned(), file(&large))], "to be told to the hub");
+    let (version, place) = scene.host().restore(id, None).unwrap();
+    assert_eq!((version.path, version.size, place), (path("d/f"), large.len() as u64, path("d/f")));
     assert_eq!(fs::read(scene.at("d/f")).unwrap(), large);
     assert_eq!(scene.versions("d/f"), [b"2".to_vec(), large.clone()]);
     // Also when its folder is gone by now.
     fs::remove_dir_all(scene.at("d")).unwrap();
     scene.everything();
-    scene.host().restore(id).unwrap();
+    scene.host().restore(id, None).unwrap();
     assert_eq!(fs::read(scene.at("d/f")).unwrap(), large);
-    assert!(scene.host().restore(9_999).unwrap_err().to_string().contains("not kept any more"));
+    // And elsewhere.
+    scene.host().restore(id, Some(path("e/g"))).unwrap();
+    assert_eq!(fs::read(scene.at("e/g")).unwrap(), large);
+    assert!(scene.host().restore(9_999, None).unwrap_err().to_string().contains("not kept any more"));
 }
 
 #[test]
@@ -275,4 +277,18 @@ fn a_thousand_files_at_once_are_all_there() {
     assert_eq!(scene.apply(&contents, &orders), vec![DONE; 1040]);
     assert!(scene.changes(&[]).is_empty());
     assert_eq!(scene.everything().len(), 1040);
+}
+
+#[test]
+fn what_something_else_is_about_to_replace_is_kept() {
+    let mut scene = Scene::new();
+    scene.write("d/f", b"one");
+    scene.everything();
+    scene.host().keep(&path("d/f")).unwrap();
+    scene.write("d/f", b"two");
+    assert_eq!(scene.versions("d/f"), [b"one".to_vec()]);
+    // Where nothing is, and where a folder is, there is nothing to keep.
+    scene.host().keep(&path("x/y")).unwrap();
+    scene.host().keep(&path("d")).unwrap();
+    assert_eq!(scene.host().versions().unwrap().list(None).unwrap().len(), 1);
 }

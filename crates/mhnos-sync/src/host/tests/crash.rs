@@ -72,7 +72,7 @@ fn read(host: &mut Host, path: &RelativePath, content: Content, size: u64) -> Ve
 #[ignore = "is started, and killed, by the test below"]
 fn victim() {
     let root = PathBuf::from(std::env::var_os(VICTIM).unwrap());
-    let mut host = Host::open(&root, &options(&root), Vec::new()).unwrap();
+    let mut host = Host::open(&root, &options(&root)).unwrap();
     loop {
         round(&mut host);
         let mut told = io::stdout().lock();
@@ -102,7 +102,7 @@ fn killed_at_any_moment_each_file_is_wholly_old_or_new_and_nothing_is_lost() {
         victim.kill().unwrap();
         victim.wait().unwrap();
 
-        let mut host = Host::open(&root, &options(&root), Vec::new()).unwrap();
+        let mut host = Host::open(&root, &options(&root)).unwrap();
         for (file, before) in generations.iter_mut().enumerate() {
             let name = format!("f{file}");
             let generation = generation_of(file, &fs::read(root.join(&name)).unwrap());

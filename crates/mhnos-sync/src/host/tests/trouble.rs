@@ -31,7 +31,7 @@ impl Drop for Mounted {
 
 fn opened(root: PathBuf, versions: PathBuf) -> Host {
     let options = Options { holder: "the test".into(), versions: Some((versions, Limits::default())) };
-    Host::open(&root, &options, Vec::new()).unwrap()
+    Host::open(&root, &options).unwrap()
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_file_growing_for_ever_is_told_as_a_problem_and_all_else_goes_on() {
 fn two_runtimes_on_one_folder_the_second_names_the_first() {
     let mut scene = Scene::new();
     let options = Options { holder: "another".into(), versions: None };
-    let refused = Host::open(&scene.root(), &options, Vec::new()).unwrap_err();
+    let refused = Host::open(&scene.root(), &options).unwrap_err();
     assert!(matches!(&refused, OpenError::Taken(by) if by == "the test"), "{refused}");
     let identity = scene.host().identity().to_owned();
     scene.reopen(Vec::new());
@@ -269,7 +269,7 @@ fn a_read_only_disk_says_so() {
     let mounted = Mounted::new(root.clone(), "size=3m");
     fs::write(root.join("f"), "old").unwrap();
     let options = Options { holder: "the test".into(), versions: None };
-    let mut host = Host::open(&root, &options, Vec::new()).unwrap();
+    let mut host = Host::open(&root, &options).unwrap();
     host.observe(&[]).unwrap();
     host.stage(Content::of(b"new"), 3, 0, b"new").unwrap();
     mounted.make_read_only();
