@@ -19,6 +19,12 @@ use std::process::{Command, ExitCode};
 
 const BROWSER_TESTS: &str = "tests/e2e";
 
+/// The seeded runs of the sync engine, as nextest names them.
+const SIMULATOR: &str = "package(mhnos-sync) & test(/^simulator::/)";
+/// Seeds in CI; elsewhere fewer, so that nobody waits for them.
+const SEEDS: &str = "10000";
+const FEWER_SEEDS: &str = "2000";
+
 /// Runs all steps, or with a filter only the Rust tests that it selects.
 pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> ExitCode {
     let mut report = Report::default();
@@ -41,9 +47,13 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     report.step_needing("tests", &prepared, |prepared| {
         let mut nextest = checkout.cargo();
         nextest.args(["nextest", "run", "--workspace"]).args(filter);
+        if everything {
+            nextest.args(["-E", &format!("not ({SIMULATOR})")]);
+        }
         program::run(nextest.envs(environment(prepared.runtime, prepared.tools)))
     });
     if everything {
+        report.step("simulator", || simulate(checkout));
         report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, if quick { 5 } else { 20 }, None)
@@ -82,6 +92,14 @@ struct Prepared<'a> {
 /// Both results, or which of them there is none of.
 fn prepared<'a>(tools: Option<&'a Tools>, runtime: Option<&'a Path>) -> Step<Prepared<'a>> {
     Ok(Prepared { tools: tools.ok_or("setup failed")?, runtime: runtime.ok_or("the build failed")? })
+}
+
+/// A seed that fails is printed with the command that replays it.
+fn simulate(checkout: &Checkout) -> Result<()> {
+    let seeds = if env::var_os("CI").is_some() { SEEDS } else { FEWER_SEEDS };
+    let mut nextest = checkout.cargo();
+    nextest.args(["nextest", "run", "-p", "mhnos-sync", "-E", SIMULATOR, "--success-output", "final"]);
+    program::run(nextest.env("MHNOS_SIM_SEEDS", env::var_os("MHNOS_SIM_SEEDS").unwrap_or(seeds.into())))
 }
 
 fn check_formatting(checkout: &Checkout) -> Result<()> {

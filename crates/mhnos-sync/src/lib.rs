@@ -10,6 +10,8 @@
 mod database;
 pub mod digest;
 pub mod driver;
+#[cfg(test)]
+mod fake;
 pub mod host;
 pub mod hub;
 pub mod index;
@@ -17,7 +19,11 @@ pub mod model;
 pub mod peer;
 pub mod plan;
 pub mod rules;
+#[cfg(test)]
+mod scenarios;
 pub mod side;
+#[cfg(test)]
+mod simulator;
 pub mod tree;
 pub mod versions;
 pub mod watch;

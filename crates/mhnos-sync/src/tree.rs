@@ -231,4 +231,10 @@ impl ReplicaTrees {
     pub(crate) fn take_unsaved(&mut self) -> (BTreeSet<RelativePath>, bool) {
         (std::mem::take(&mut self.unsaved), std::mem::take(&mut self.base_changed))
     }
+
+    /// What was taken could not be saved.
+    pub(crate) fn save_again(&mut self, rows: BTreeSet<RelativePath>, base_changed: bool) {
+        self.unsaved.extend(rows);
+        self.base_changed |= base_changed;
+    }
 }

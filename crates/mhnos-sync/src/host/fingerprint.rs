@@ -55,7 +55,7 @@ impl Fingerprint {
 
     /// Whether a write after `now`, when it was taken, is sure to change it. A clock that was set back makes it unsure, and so
     /// costs time and nothing else.
-    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let is_coarse = self.mtime % COARSE == 0 || self.ctime % COARSE == 0;
         let young = if is_coarse { YOUNG_WITH_COARSE_TIMES } else { YOUNG };

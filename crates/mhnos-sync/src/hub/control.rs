@@ -75,6 +75,7 @@ impl Hub {
 
     fn rescan_all(&mut self) {
         self.host_down = None;
+        self.saving.stopped = false;
         self.hint(Vec::new());
         let keys: Vec<_> = self.replicas.keys().cloned().collect();
         for key in keys {
@@ -88,6 +89,7 @@ impl Hub {
 
     fn halted(&mut self, key: Option<&Arc<str>>, confirmed: bool) {
         if self.host_down.take().is_some() {
+            self.saving.stopped = false;
             self.hint(Vec::new());
         }
         for (own, replica) in &mut self.replicas {

@@ -33,6 +33,8 @@ pub(super) enum Pending {
         session: u64,
         request: u64,
         offset: u64,
+        /// Bytes that were asked for.
+        length: u32,
         path: RelativePath,
     },
     /// Which blocks are missing for an order on the host.
@@ -113,8 +115,13 @@ impl Hub {
             (Pending::Cargo { key, number, content }, WorkResult::Read(result)) => {
                 self.cargo_read(&key, number, content, result);
             }
-            (Pending::Answer { key, session, request, offset, path }, WorkResult::Read(result)) => {
-                self.answer(&key, session, request, &path, result.map(|bytes| data(request, offset, bytes)));
+            (Pending::Answer { key, session, request, offset, length, path }, WorkResult::Read(result)) => {
+                let answer = result.and_then(|bytes| match bytes.len() == length as usize {
+                    true => Ok(data(request, offset, bytes)),
+                    // The replica would wait for the rest.
+                    false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "is shorter now")),
+                });
+                self.answer(&key, session, request, &path, answer);
             }
             (Pending::Answer { key, session, request, path, .. }, WorkResult::Blocks(result)) => {
                 let answer = result.map(|blocks| ToReplica::Blocks { request, blocks });

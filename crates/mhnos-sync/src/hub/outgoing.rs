@@ -141,8 +141,8 @@ impl Hub {
     pub(super) fn asked_blocks(&mut self, key: &Arc<str>, ask: Ask) {
         let Ask { request, path, content, .. } = ask;
         if let Some(session) = self.question(key) {
-            let pending =
-                Pending::Answer { key: key.clone(), session, request, offset: 0, path: path.clone() };
+            let (key, path_asked) = (key.clone(), path.clone());
+            let pending = Pending::Answer { key, session, request, offset: 0, length: 0, path: path_asked };
             self.work(Work::BlockHashes { path, content }, pending);
         }
     }
@@ -153,7 +153,8 @@ impl Hub {
         if length > READ_BYTES {
             self.end(key, &format!("reads more than {READ_BYTES} bytes at once"));
         } else if let Some(session) = self.question(key) {
-            let pending = Pending::Answer { key: key.clone(), session, request, offset, path: path.clone() };
+            let pending =
+                Pending::Answer { key: key.clone(), session, request, offset, length, path: path.clone() };
             self.work(Work::Read { path, content, offset, length }, pending);
         }
     }

@@ -148,7 +148,9 @@ impl Hub {
         }
         let replicas = self.replicas.iter().map(|(key, replica)| {
             let refused = replica.reasons.iter().map(|((_, path), reason)| (path.to_string(), reason));
-            let nameless = replica.nameless.iter().map(|(path, reason)| (path.clone(), reason));
+            let still = |path: &str| RelativePath::new(path).is_ok_and(|path| replica.held.contains(&path));
+            let nameless = replica.nameless.iter().filter(|(path, _)| still(path));
+            let nameless = nameless.map(|(path, reason)| (path.clone(), reason));
             let failed =
                 refused.chain(nameless).map(|(path, reason)| Problem { path, reason: reason.clone() });
             ReplicaStatus {

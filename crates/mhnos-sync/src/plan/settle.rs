@@ -9,7 +9,7 @@ use crate::model::{BLOCK_BYTES, Content, Node, RelativePath};
 use crate::plan::decide::{Verdict, decide};
 use crate::plan::{Agreed, Halt, HaltReason, Plan, Situation, Step, VANISH_UNASKED, Which, moves, name};
 use crate::side::{Action, Order, Problem};
-use crate::tree::{Triple, is_file};
+use crate::tree::{Triple, inside, is_file};
 
 /// Whether something stays in a folder that one side wants gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,7 +148,10 @@ impl<'a> Settling<'a, '_> {
             }
             let deed = self.deed(path, row);
             match &deed {
-                Deed::Held => self.mark(path, row, Stay::Held),
+                Deed::Held => {
+                    self.mark(path, row, Stay::Held);
+                    self.explain(path, row);
+                }
                 Deed::Does(_, step) if removes_for_good(row, step) => {}
                 Deed::Does(..) | Deed::Aside(..) => {
                     self.stays_on(Which::Host, path, Stay::Kept);
@@ -159,6 +162,19 @@ impl<'a> Settling<'a, '_> {
         }
         deeds.reverse();
         deeds
+    }
+
+    /// A folder that is to be removed stays because of what is ignored in it: that is told. On the host the order itself says so.
+    fn explain(&mut self, path: &RelativePath, row: &Triple) {
+        let ignored =
+            |(path, row): (&RelativePath, &Triple)| self.ignored.contains(path) && row.replica.is_some();
+        if row.replica == Some(Node::Directory)
+            && row.host != Some(Node::Directory)
+            && inside(self.rows, Some(path)).any(ignored)
+        {
+            let reason = "has ignored files in it, which are never deleted".to_owned();
+            self.plan.problems.push(Problem { path: path.to_string(), reason });
+        }
     }
 
     fn mark(&mut self, path: &RelativePath, row: &Triple, stay: Stay) {
@@ -295,6 +311,9 @@ impl<'a> Settling<'a, '_> {
             if free && self.is_refused(side, &order) {
                 refused += 1;
                 if refused == NAMES_REFUSED {
+                    let reason =
+                        "was changed on both sides, and a copy of it can have no name here".to_owned();
+                    self.plan.problems.push(Problem { path: path.to_string(), reason });
                     self.plan.held.push(path.clone());
                     return;
                 }
