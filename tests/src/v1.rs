@@ -96,7 +96,15 @@ impl Client {
     }
 
     async fn connect_with(runtime: &Runtime, header: (&'static str, &str)) -> Self {
-        let socket = within("a connection", open(runtime.port(), &[header])).await.expect("it is accepted");
+        Self::connect_to(runtime.port(), header).await
+    }
+
+    /// Connects with this header to a port, behind which is whatever runtime.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn connect_to(port: u16, header: (&'static str, &str)) -> Self {
+        let socket = within("a connection", open(port, &[header])).await.expect("it is accepted");
         let (connected, passed_over) = (Value::Null, VecDeque::new());
         let mut client = Self { socket, passed_over, next_id: 1, connected };
         client.connected = client.next().await;

@@ -145,9 +145,16 @@ impl Client {
     }
 
     async fn connect_with(runtime: &Runtime, header: (&'static str, &str)) -> Self {
+        Self::connect_to(runtime.port(), header).await
+    }
+
+    /// Connects with this header to a port, behind which is whatever runtime.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn connect_to(port: u16, header: (&'static str, &str)) -> Self {
         let headers = [header, ("sec-websocket-protocol", SUBPROTOCOL)];
-        let socket =
-            within("a connection", v1::open(runtime.port(), &headers)).await.expect("it is accepted");
+        let socket = within("a connection", v1::open(port, &headers)).await.expect("it is accepted");
         Self::greeted(socket).await
     }
 

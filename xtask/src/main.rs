@@ -7,6 +7,7 @@
 mod bench;
 mod checkout;
 mod client;
+mod engine;
 mod failure;
 mod fuzz;
 mod generate;
@@ -43,6 +44,9 @@ enum Task {
         /// Fuzz for a few seconds only
         #[arg(long)]
         quick: bool,
+        /// Run only the tests in containers, on a real engine
+        #[arg(long, conflicts_with = "filter")]
+        containers: bool,
         /// Run only the Rust tests that these `cargo nextest run` arguments select
         #[arg(last = true)]
         filter: Vec<OsString>,
@@ -87,7 +91,8 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::everything(&checkout).map(drop)?,
         Task::Run { serve_arguments } => match run::run(&checkout, &serve_arguments)? {},
-        Task::Test { quick, filter } => return Ok(test::test(&checkout, quick, &filter)),
+        Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
+        Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
         Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,
         Task::Generate { check: false } => generate::write(&checkout)?,

@@ -12,7 +12,7 @@ use crate::failure::Result;
 use crate::program;
 use std::time::Instant;
 
-pub(crate) use tools::Tools;
+pub(crate) use tools::{Tools, cache_folder};
 
 /// The newest release when this was written; one that is already on the machine is used whatever its version.
 const NEXTEST_VERSION: &str = "0.9.151";
@@ -25,6 +25,11 @@ pub(crate) fn for_running() -> Result<()> {
 /// What the fuzz targets are built with.
 pub(crate) fn for_fuzzing() -> Result<()> {
     debian::ensure(debian::FOR_FUZZING)
+}
+
+/// A container engine, and what the image it builds on is made with.
+pub(crate) fn for_containers() -> Result<()> {
+    debian::ensure(debian::FOR_CONTAINERS)
 }
 
 /// All that any command needs. Returns where the programs from npm are.

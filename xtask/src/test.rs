@@ -4,6 +4,7 @@
 //! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
 //! through the variables of [`environment`], and nothing else has to be set to run them.
 
+mod containers;
 mod report;
 
 use crate::checkout::{Checkout, Profile};
@@ -35,7 +36,8 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     if everything {
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
-            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
+            let features = ["--features", containers::FEATURE];
+            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]).args(features))
         });
         report.step("generated types", || generate::check(checkout));
         let tools = tools.as_ref().ok_or("setup failed");
@@ -56,8 +58,9 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
         report.step("simulator", || simulate(checkout));
         report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
-            fuzz::run_targets(checkout, if quick { 5 } else { 20 }, None)
+            fuzz::run_targets(checkout, fuzzing_seconds(quick), None)
         });
+        containers::step(&mut report, checkout, &prepared);
         match browser_test_files(checkout) {
             Ok(files) if files.is_empty() => report.skip("browser tests", "there are none"),
             files => {
@@ -69,6 +72,26 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     }
     report.print();
     report.exit_code()
+}
+
+/// Runs only the step that needs a container engine.
+pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    report.step("client", || client::build(checkout));
+    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
+    report.print();
+    report.exit_code()
+}
+
+/// How long each target is fuzzed. CI takes its time; `cargo xtask fuzz` takes more still.
+fn fuzzing_seconds(quick: bool) -> u64 {
+    match (quick, env::var_os("CI").is_some_and(|value| !value.is_empty())) {
+        (true, _) => 5,
+        (false, false) => 20,
+        (false, true) => 60,
+    }
 }
 
 /// How the tests find what they test, and the real programs they test it with.
@@ -126,10 +149,15 @@ fn browser_test_files(checkout: &Checkout) -> Result<Vec<PathBuf>> {
 }
 
 fn browser_tests(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Result<()> {
+    program::run(&mut browser_test(checkout, prepared, files))
+}
+
+fn browser_test(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Command {
     let mut node = Command::new(prepared.tools.node());
     // One file at a time, because each starts a browser; a time-out, because a page that waits would wait for ever.
     node.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "--test-timeout=180000"])
         .args(files)
-        .current_dir(checkout.root());
-    program::run(node.envs(environment(prepared.runtime, prepared.tools)))
+        .current_dir(checkout.root())
+        .envs(environment(prepared.runtime, prepared.tools));
+    node
 }

@@ -1,6 +1,7 @@
 //! Containers: made from a [`Spec`], kept, looked at, removed.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
@@ -16,6 +17,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::engine::Engine;
 use crate::error::{DockerError, explain, one_line};
+use crate::find::Address;
 use crate::spec::{NETWORK, SPEC_LABEL, Spec, Variant};
 use crate::usage::Usage;
 
@@ -95,8 +97,10 @@ impl Engine {
     /// Makes it so that the container runs as it is wished for.
     ///
     /// # Errors
-    /// When the image is missing, the port is taken, the name is another container's, or the engine refuses.
+    /// When the image is missing, the port is taken, the name is another container's, the engine's socket is in the workspace, or the
+    /// engine refuses.
     pub async fn up(&self, spec: &Spec) -> Result<Outcome, DockerError> {
+        self.refuse_own_socket(spec)?;
         let name = spec.variant.container();
         let image = self.image(spec.variant).await?;
         let image = image.ok_or_else(|| DockerError::NoImage { image: spec.variant.image().into() })?;
@@ -122,6 +126,21 @@ impl Engine {
             (true, true) => Outcome::RanAlready,
             (true, false) => Outcome::Started,
         })
+    }
+
+    /// A bind mount of a folder shows the sockets in it.
+    fn refuse_own_socket(&self, spec: &Spec) -> Result<(), DockerError> {
+        let Address::Socket(own) = &self.found().address else { return Ok(()) };
+        let usual = [Path::new("/var/run/docker.sock"), Path::new("/run/podman/podman.sock")];
+        let sockets =
+            usual.into_iter().chain([own.as_path()]).filter_map(|socket| socket.canonicalize().ok());
+        match sockets.into_iter().find(|socket| socket.starts_with(&spec.workspace)) {
+            None => Ok(()),
+            Some(socket) => Err(DockerError::HoldsSocket {
+                workspace: spec.workspace.display().to_string(),
+                socket: socket.display().to_string(),
+            }),
+        }
     }
 
     async fn make(&self, spec: &Spec, image: &str) -> Result<(), DockerError> {
@@ -240,6 +259,7 @@ impl Engine {
         if self.remove_image(variant).await? {
             removed.push(format!("the image {}", variant.image()));
         }
+        self.remove_nameless_images().await?;
         Ok(removed)
     }
 

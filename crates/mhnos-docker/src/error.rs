@@ -106,6 +106,17 @@ pub enum DockerError {
         /// Its image.
         image: String,
     },
+    /// The workspace would give programs the engine, and with it this machine.
+    #[error(
+        "{workspace} cannot be the workspace, because the engine's socket {socket} is in it: programs in the container could do \
+         everything on this machine. Name another folder with --workspace"
+    )]
+    HoldsSocket {
+        /// The folder.
+        workspace: String,
+        /// The socket.
+        socket: String,
+    },
     /// Anything else.
     #[error("the engine could not {doing}: {reason}")]
     Refused {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use bollard::errors::Error;
 use bollard::models::{BuildInfo, CreateImageInfo, ProgressDetail};
 use bollard::query_parameters::{
-    BuildImageOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptionsBuilder,
+    BuildImageOptionsBuilder, CreateImageOptionsBuilder, PruneImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt, stream};
 
@@ -15,6 +15,9 @@ use crate::context;
 use crate::engine::Engine;
 use crate::error::{DockerError, explain, one_line, said};
 use crate::spec::{Owner, Variant};
+
+/// What the Dockerfile says of everything that comes of it.
+const LABEL: &str = "mhnos.runtime";
 
 /// An image that is wished for.
 #[derive(Clone, Debug)]
@@ -148,6 +151,18 @@ impl Engine {
             Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(false),
             Err(error) => Err(explain(format!("remove the image {}", variant.image()))(error)),
         }
+    }
+
+    /// Removes what has no name any more: images that were built anew, and what the classic builder kept of the stages that are not the
+    /// image. Those that something stands on stay.
+    pub(crate) async fn remove_nameless_images(&self) -> Result<(), DockerError> {
+        let filters = HashMap::from([("dangling", vec!["true"]), ("label", vec![LABEL])]);
+        let options = PruneImagesOptionsBuilder::new().filters(&filters).build();
+        self.docker
+            .prune_images(Some(options))
+            .await
+            .map(drop)
+            .map_err(explain("remove what earlier builds left"))
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Spec {
     pub variant: Variant,
     /// The port, inside and outside, published on both loopback addresses.
     pub port: u16,
-    /// The folder that is `/workspace` inside.
+    /// The folder that is `/workspace` inside, without symbolic links in its path.
     pub workspace: PathBuf,
     /// Whom files belong to. Never root.
     pub owner: Owner,

@@ -44,6 +44,14 @@ pub(crate) const FOR_TESTING: &[Requirement] = &[
     program("chromium", &["chromium"]),
 ];
 
+/// A container engine, its clients, and what makes an image without a registry.
+pub(crate) const FOR_CONTAINERS: &[Requirement] = &[
+    program("dockerd", &["docker.io"]),
+    program("iptables", &["iptables"]),
+    program("docker-compose", &["docker-compose"]),
+    program("debootstrap", &["debootstrap"]),
+];
+
 impl Requirement {
     fn is_met(&self) -> bool {
         if self.proof.is_empty() {

@@ -136,7 +136,8 @@ fn install_packages(folder: &Path, options: &[&str], first_on_path: Option<&Path
     program::run(&mut npm)
 }
 
-fn cache_folder() -> Result<PathBuf> {
+/// Where programs and images are kept from one run to the next.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     caches.map(|folder| folder.join("mhnos-runtime")).ok_or_else(|| {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use mhnos_protocol::ProcessKind;
 use mhnos_server::settings::ServeArguments;
 
+use super::docker::DockerCommand;
 use super::terminal::detach_key::DetachKey;
 
 #[derive(Parser)]
@@ -76,6 +77,9 @@ pub(crate) enum Question {
     ///
     /// Takes the flags of `serve` and checks whether a runtime started with them would work.
     Doctor(ServeArguments),
+    /// The runtime in a container, with everything it needs inside
+    #[command(subcommand)]
+    Docker(DockerCommand),
     /// Print the completion script of a shell
     Completions(CompletionsArguments),
     /// Write the manual pages into a folder

@@ -59,18 +59,26 @@ pub(crate) async fn run(state: &StateDirectory, as_json: bool) -> Result<i32, Fa
     Ok(SUCCESS)
 }
 
+/// Whether a runtime answers at a port of this machine.
+pub(crate) async fn answers(port: u16) -> bool {
+    let address = format!("127.0.0.1:{port}");
+    let answer = timeout(ANSWER_TIME, ask(&address)).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|answer| parse(&answer).is_some()))
+}
+
+async fn ask(address: &str) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(address).await?;
+    let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    socket.take(ANSWER_BYTES).read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
 /// Asks `/health` as any monitor would.
 pub(crate) async fn over_http(runtime: &RunningRuntime) -> Result<Health, Failure> {
     let address = format!("127.0.0.1:{}", runtime.port);
-    let asking = async {
-        let mut socket = TcpStream::connect(&address).await?;
-        let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        socket.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        socket.take(ANSWER_BYTES).read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = match timeout(ANSWER_TIME, asking).await {
+    let answer = match timeout(ANSWER_TIME, ask(&address)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             return Err(Failure::NoRuntime);

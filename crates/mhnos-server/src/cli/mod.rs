@@ -11,6 +11,7 @@ mod attach;
 mod audit;
 mod client;
 mod console;
+mod docker;
 mod doctor;
 mod failure;
 mod files;
@@ -78,6 +79,7 @@ async fn answer(question: Question, global: GlobalArguments) -> Result<i32, Fail
         Question::Console(arguments) => console::run(&open()?, &arguments, json).await,
         Question::Audit(arguments) => audit::run(&open()?, &arguments, json),
         Question::Doctor(arguments) => doctor::run(open(), arguments, json).await,
+        Question::Docker(command) => docker::run(command, json).await,
         Question::Completions(arguments) => completions(arguments.shell),
         Question::Manual { folder } => manual(&folder),
     }

@@ -1,4 +1,5 @@
-//! How a command that answers once answers: text for people, or one JSON document for programs.
+//! How a command that answers once answers: text for people, or one JSON document for programs;
+//! and how one that goes on says so, in lines of JSON.
 
 use std::io::Write;
 
@@ -16,6 +17,13 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
 /// Prints one JSON document.
 pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
     let document = serde_json::to_string_pretty(document)
+        .map_err(|error| Failure::Other(format!("could not put the answer into JSON: {error}")))?;
+    text(&format!("{document}\n"))
+}
+
+/// Prints one JSON document on a line of its own: one of many.
+pub(crate) fn json_line(document: &impl Serialize) -> Result<(), Failure> {
+    let document = serde_json::to_string(document)
         .map_err(|error| Failure::Other(format!("could not put the answer into JSON: {error}")))?;
     text(&format!("{document}\n"))
 }

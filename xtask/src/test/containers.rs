@@ -1,0 +1,71 @@
+//! The step that tests the image and its containers on a real engine.
+//!
+//! These tests need an engine and each other's names, so they are a test program of their own, which the ordinary run does not build
+//! (the feature `containers` of the tests crate), and run one at a time. The image is made first, by the program under test, from the
+//! very Dockerfile that people use.
+
+use super::report::{Report, Step};
+use super::{Prepared, browser_test, environment};
+use crate::checkout::Checkout;
+use crate::engine::Engine;
+use crate::failure::Result;
+use crate::program;
+use std::path::Path;
+use std::process::Command;
+
+const NAME: &str = "containers";
+
+/// What makes cargo see these tests.
+pub(super) const FEATURE: &str = "mhnos-tests/containers";
+
+/// A page in Chromium against the container.
+const PAGE: &str = "tests/e2e/containers/page.test.mjs";
+
+/// Seconds for compiling the runtime in a container, and for packages, which come over the network and may hang.
+const BUILD_TIME: &str = "1500";
+
+pub(super) fn step(report: &mut Report, checkout: &Checkout, prepared: &Step<Prepared<'_>>) {
+    let Ok(ready) = prepared else {
+        return report.skip(NAME, "setup or the build failed");
+    };
+    match Engine::ready(ready.tools) {
+        Ok(engine) => drop(report.step(NAME, || run(checkout, ready, &engine))),
+        Err(reason) => report.skip(NAME, &reason),
+    }
+}
+
+fn run(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<()> {
+    // As README says, which compiles everything inside; then the two images of the program under test.
+    let classic =
+        ["docker", "build", "--quiet", "--tag", "mhnos/runtime", "--file", "docker/Dockerfile", "."];
+    on(Command::new("timeout").arg(BUILD_TIME).args(classic).current_dir(checkout.root()), engine)?;
+    for variant in ["usual", "openclaw"] {
+        let mut own = Command::new("timeout");
+        own.arg(BUILD_TIME).arg(prepared.runtime).args(["docker", "build", "--variant", variant]);
+        on(&mut own, engine)?;
+    }
+    let tested = tests(checkout, prepared, engine);
+    for variant in ["usual", "openclaw"] {
+        // A private engine goes as a whole; of another, only what is ours.
+        let mut down = Command::new(prepared.runtime);
+        on(down.args(["docker", "down", "--variant", variant]), engine)?;
+    }
+    tested
+}
+
+/// Runs a command that is about this engine.
+fn on(command: &mut Command, engine: &Engine) -> Result<()> {
+    program::run(command.envs(engine.environment()))
+}
+
+fn tests(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<()> {
+    let mut nextest = checkout.cargo();
+    nextest
+        // The whole workspace, so that nothing is compiled again for other features of a dependency.
+        .args(["nextest", "run", "--workspace", "--features", FEATURE])
+        .args(["--test", "containers", "--test-threads", "1"])
+        .envs(environment(prepared.runtime, prepared.tools))
+        .envs(engine.environment());
+    program::run(&mut nextest)?;
+    program::run(browser_test(checkout, prepared, &[Path::new(PAGE).to_owned()]).envs(engine.environment()))
+}
