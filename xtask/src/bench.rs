@@ -4,6 +4,7 @@
 //! machine. It finds the runtime and the real programs through the same variables as the tests.
 
 use crate::checkout::{Checkout, Profile};
+use crate::engine::Engine;
 use crate::failure::Result;
 use crate::{client, program, setup, test};
 use std::ffi::OsString;
@@ -12,9 +13,21 @@ pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<(
     let tools = setup::everything(checkout)?;
     client::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
+    // One row needs a container engine, which takes a while to have: only for those who ask for that row, or for all.
+    let selected = |word: &OsString| "container".contains(&*word.to_string_lossy());
+    let engine = match bench_arguments.is_empty() || bench_arguments.iter().any(selected) {
+        true => {
+            Engine::ready(&tools).inspect_err(|reason| println!("containers are not measured: {reason}")).ok()
+        }
+        false => None,
+    };
     let mut bench = checkout.cargo();
     bench
         .args(["run", "--release", "--package", "mhnos-tests", "--bin", "bench", "--"])
         .args(bench_arguments);
-    program::run(bench.envs(test::environment(&runtime, &tools)))
+    bench.envs(test::environment(&runtime, &tools));
+    if let Some(engine) = &engine {
+        bench.envs(engine.environment());
+    }
+    program::run(&mut bench)
 }

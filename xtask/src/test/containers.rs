@@ -45,6 +45,10 @@ fn run(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<
         on(&mut own, engine)?;
     }
     let tested = tests(checkout, prepared, engine);
+    let mut kept = Command::new("docker");
+    kept.args(["image", "rm", "mhnos-kept:usual", "mhnos-kept:openclaw"]).envs(engine.environment());
+    // By these names the tests keep the images that they remove.
+    program::succeeds(&mut kept);
     for variant in ["usual", "openclaw"] {
         // A private engine goes as a whole; of another, only what is ours.
         let mut down = Command::new(prepared.runtime);

@@ -82,7 +82,8 @@ impl BareTypist {
     }
 }
 
-struct Typist {
+/// Somebody who types to a program that prints what it reads.
+pub(crate) struct Typist {
     client: Client,
     pid: u32,
     typed: u64,
@@ -92,6 +93,11 @@ impl Typist {
     fn start(runtime: &Runtime) -> Result<Self> {
         let mut client = runtime.connect(Protocol::V2)?;
         let pid = client.spawn(Role::Echo, true, Some(WINDOW))?;
+        Self::new(client, pid)
+    }
+
+    /// To a program that says when it is ready, by printing something.
+    pub(crate) fn new(client: Client, pid: u32) -> Result<Self> {
         let mut typist = Self { client, pid, typed: 0 };
         typist.await_output()?;
         Ok(typist)
@@ -105,7 +111,8 @@ impl Typist {
         }
     }
 
-    fn type_keys(&mut self, times: &mut Vec<f64>) -> Result<()> {
+    /// How long each echo takes, in seconds.
+    pub(crate) fn type_keys(&mut self, times: &mut Vec<f64>) -> Result<()> {
         for _ in 0..KEYS_A_ROUND {
             std::thread::sleep(PAUSE);
             let began = Instant::now();

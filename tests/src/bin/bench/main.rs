@@ -10,6 +10,7 @@
 
 mod bare;
 mod client;
+mod container;
 mod flood;
 mod idle;
 mod keystrokes;
@@ -34,7 +35,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
@@ -45,6 +46,7 @@ const ROWS: [Row; 10] = [
     ("stalled", stalled::measure),
     ("idle", idle::measure),
     ("start", start::measure),
+    ("container", container::measure),
 ];
 
 fn main() -> ExitCode {
