@@ -166,7 +166,32 @@ impl Peer {
     /// # Errors
     /// When the side cannot be observed, or the hub says what it must not.
     pub fn hear(&mut self, message: ToReplica, side: &mut dyn Side) -> io::Result<Vec<FromReplica>> {
+        self.hear_all([message], side)
+    }
+
+    /// The hub said several things. Orders among them that can be carried out at once are, and are synced to disk together.
+    ///
+    /// # Errors
+    /// As [`Peer::hear`].
+    pub fn hear_all(
+        &mut self,
+        messages: impl IntoIterator<Item = ToReplica>,
+        side: &mut dyn Side,
+    ) -> io::Result<Vec<FromReplica>> {
         let mut answers = Vec::new();
+        for message in messages {
+            self.take(message, side, &mut answers)?;
+        }
+        self.carry_out(side, &mut answers);
+        Ok(answers)
+    }
+
+    fn take(
+        &mut self,
+        message: ToReplica,
+        side: &mut dyn Side,
+        answers: &mut Vec<FromReplica>,
+    ) -> io::Result<()> {
         match message {
             ToReplica::Content { content, bytes } => {
                 self.contents.insert(content, bytes);
@@ -178,7 +203,6 @@ impl Peer {
                     _ => None,
                 };
                 self.orders.push_back(Given { number, order, bytes });
-                self.carry_out(side, &mut answers);
             }
             ToReplica::AskBlocks(Ask { request, path, content, .. }) => {
                 let answer = match side.block_hashes(&path, content) {
@@ -197,12 +221,12 @@ impl Peer {
                 };
                 answers.push(answer);
             }
-            ToReplica::Blocks { request, blocks } => self.blocks(request, blocks, side, &mut answers),
-            ToReplica::Data(data) => self.data(data, side, &mut answers),
+            ToReplica::Blocks { request, blocks } => self.blocks(request, blocks, side, answers),
+            ToReplica::Data(data) => self.data(data, side, answers),
             ToReplica::Unavailable { request, .. } => {
                 let mine = |fetch: &Fetch| fetch.asked == request || fetch.reads.contains_key(&request);
                 if self.fetch.as_ref().is_some_and(mine) {
-                    self.give_up(None, side, &mut answers);
+                    self.give_up(None, side, answers);
                 }
             }
             ToReplica::Committed { sequence, synced } => {
@@ -210,44 +234,53 @@ impl Peer {
                 self.synced = synced;
             }
             ToReplica::Halted { reason } => self.halted = reason,
-            ToReplica::Rescan => answers = self.everything(side)?,
+            ToReplica::Rescan => {
+                // What was ordered before is answered before.
+                self.carry_out(side, answers);
+                answers.append(&mut self.everything(side)?);
+            }
         }
-        Ok(answers)
+        Ok(())
     }
 
-    /// Carries out what can be carried out, in order.
+    /// Carries out what can be carried out, in order; what follows one another without waiting for content, together.
     fn carry_out(&mut self, side: &mut dyn Side, answers: &mut Vec<FromReplica>) {
+        let mut ready = Vec::new();
         while self.fetch.is_none()
-            && let Some(Given { order, bytes, .. }) = self.orders.front_mut()
+            && let Some(Given { number, order, bytes }) = self.orders.pop_front()
         {
             if let Action::Put { content, size, copy_from: None, .. } = order.action {
-                match bytes.take() {
+                match &bytes {
                     Some(bytes) => {
-                        if let Err(error) = side.stage(content, size, 0, &bytes) {
-                            self.give_up(Some(error), side, answers);
+                        if let Err(error) = side.stage(content, size, 0, bytes) {
+                            let outcome = Outcome::Failed(format!("cannot be written: {error}"));
+                            answers.push(FromReplica::Outcome { order: number, outcome });
                             continue;
                         }
                     }
                     None if size > BLOCK_BYTES => {
-                        let (request, path) = (self.next(), order_path(&self.orders));
-                        let Some(path) = path else { return };
+                        let (request, path) = (self.next(), order.path.clone());
                         answers.push(FromReplica::AskBlocks(Ask { request, path, content, size }));
                         let (blocks, missing, reads) = (Vec::new(), VecDeque::new(), BTreeMap::new());
                         self.fetch = Some(Fetch { content, size, blocks, asked: request, missing, reads });
-                        return;
+                        self.orders.push_front(Given { number, order, bytes });
+                        break;
                     }
                     None => {}
                 }
             }
-            self.apply_first(side, answers);
+            ready.push((number, order));
         }
+        self.apply(ready, side, answers);
     }
 
-    /// Carries out the first of the orders.
-    fn apply_first(&mut self, side: &mut dyn Side, answers: &mut Vec<FromReplica>) {
-        let Some(Given { number, order, .. }) = self.orders.pop_front() else { return };
-        if let Some(outcome) = side.apply(std::slice::from_ref(&order)).pop() {
-            self.note(&order, &outcome);
+    fn apply(&mut self, orders: Vec<(u64, Order)>, side: &mut dyn Side, answers: &mut Vec<FromReplica>) {
+        let (numbers, orders): (Vec<_>, Vec<_>) = orders.into_iter().unzip();
+        if orders.is_empty() {
+            return;
+        }
+        for ((number, order), outcome) in numbers.into_iter().zip(&orders).zip(side.apply(&orders)) {
+            self.note(order, &outcome);
             answers.push(FromReplica::Outcome { order: number, outcome });
         }
     }
@@ -311,7 +344,8 @@ impl Peer {
         }
         if self.fetch.as_ref().is_some_and(|fetch| fetch.reads.is_empty()) {
             self.fetch = None;
-            self.apply_first(side, answers);
+            let first = self.orders.pop_front().map(|Given { number, order, .. }| (number, order));
+            self.apply(first.into_iter().collect(), side, answers);
             self.carry_out(side, answers);
         }
     }

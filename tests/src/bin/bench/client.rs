@@ -162,6 +162,27 @@ impl Client {
         self.send(2, [&header.encode(), bytes])
     }
 
+    /// Sends a frame of a sync session.
+    pub(crate) fn send_sync(&mut self, session: u32, frame: u64, payload: &[u8]) -> Result<()> {
+        let header = Header { kind: Kind::Sync, channel: session, offset: frame };
+        self.send(2, [&header.encode(), payload])
+    }
+
+    /// Whether something has come that was not handed out.
+    pub(crate) fn has_more(&self) -> Result<bool> {
+        if self.start < self.end {
+            return Ok(true);
+        }
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Sends a request and waits for its answer; output that comes before it is thrown away.
     pub(crate) fn request(&mut self, mut request: Value) -> Result<Value> {
         self.requests += 1;

@@ -24,6 +24,7 @@ mod spawning;
 mod stalled;
 mod start;
 mod statistics;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -35,7 +36,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 17] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
@@ -47,6 +48,12 @@ const ROWS: [Row; 11] = [
     ("idle", idle::measure),
     ("start", start::measure),
     ("container", container::measure),
+    ("sync-files", sync::files),
+    ("sync-large", sync::large),
+    ("sync-unchanged", sync::unchanged),
+    ("sync-save", sync::save),
+    ("sync-rename", sync::rename),
+    ("sync-browser", sync::browser),
 ];
 
 fn main() -> ExitCode {

@@ -51,6 +51,21 @@ fn command(folders: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// Starts the program, and waits until it says that it listens; on which port.
+fn launch(folders: &Path, arguments: &[&str]) -> Result<(Child, u16)> {
+    let mut child = command(folders)?.args(arguments).spawn()?;
+    let output = child.stdout.take().ok_or("the runtime has no output")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    if let Some(port) = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()) {
+        return Ok((child, port));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    let log = fs::read_to_string(folders.join("log")).unwrap_or_default();
+    Err(format!("the runtime did not start: {log}").into())
+}
+
 impl Runtime {
     /// Starts one, and waits until it says that it listens.
     pub(crate) fn start() -> Result<Self> {
@@ -59,22 +74,41 @@ impl Runtime {
 
     /// The same with further arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Result<Self> {
-        let folders = folders()?;
-        let mut child = command(folders.path())?.args(arguments).spawn()?;
-        let output = child.stdout.take().ok_or("the runtime has no output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok());
+        Self::start_in(folders()?, arguments)
+    }
+
+    fn start_in(folders: TempDir, arguments: &[&str]) -> Result<Self> {
+        let (child, port) = launch(folders.path(), arguments)?;
         let token = fs::read_to_string(folders.path().join("state/token")).unwrap_or_default();
-        match port {
-            Some(port) => Ok(Self { child, port, token: token.trim().into(), folders }),
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                let log = fs::read_to_string(folders.path().join("log")).unwrap_or_default();
-                Err(format!("the runtime did not start: {log}").into())
-            }
-        }
+        Ok(Self { child, port, token: token.trim().into(), folders })
+    }
+
+    /// One whose workspace has something in it from the start.
+    pub(crate) fn start_filled(fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let folders = folders()?;
+        fill(&folders.path().join("workspace"))?;
+        Self::start_in(folders, &[])
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        use nix::sys::signal::{Signal, kill};
+        kill(nix::unistd::Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again after [`Runtime::stop`], in the same folders.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        (self.child, self.port) = launch(self.folders.path(), &[])?;
+        Ok(())
+    }
+
+    /// The most bytes the runtime itself has held resident.
+    pub(crate) fn peak(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no such field")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 
     /// A connection that is welcome.
