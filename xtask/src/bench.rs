@@ -11,6 +11,7 @@ use std::ffi::OsString;
 
 pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<()> {
     let tools = setup::everything(checkout)?;
+    setup::for_benching()?;
     client::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
     // One row needs a container engine, which takes a while to have: only for those who ask for that row, or for all.

@@ -32,7 +32,12 @@ pub(crate) fn for_containers() -> Result<()> {
     debian::ensure(debian::FOR_CONTAINERS)
 }
 
-/// All that any command needs. Returns where the programs from npm are.
+/// The programs that the bench measures ours beside.
+pub(crate) fn for_benching() -> Result<()> {
+    debian::ensure(debian::FOR_BENCHING)
+}
+
+/// All that any command but `bench` needs. Returns where the programs from npm are.
 pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
     let started = Instant::now();
     debian::ensure(&[debian::FOR_BUILDING, debian::FOR_FUZZING, debian::FOR_TESTING].concat())?;

@@ -52,6 +52,10 @@ pub(crate) const FOR_CONTAINERS: &[Requirement] = &[
     program("debootstrap", &["debootstrap"]),
 ];
 
+/// What the bench measures sync beside.
+pub(crate) const FOR_BENCHING: &[Requirement] =
+    &[program("rsync", &["rsync"]), program("unison", &["unison"]), program("syncthing", &["syncthing"])];
+
 impl Requirement {
     fn is_met(&self) -> bool {
         if self.proof.is_empty() {
