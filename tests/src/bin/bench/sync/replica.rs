@@ -41,7 +41,7 @@ impl Replica {
     /// A new replica of this folder.
     pub(super) fn new(folder: &Path) -> Result<Self> {
         let options = Options { holder: "the bench".into(), versions: None };
-        let host = Host::open(folder, &options, []).map_err(|error| error.to_string())?;
+        let host = Host::open(folder, &options).map_err(|error| error.to_string())?;
         Ok(Self { folder: folder.to_owned(), host, peer: Peer::new(Tree::default(), 0), session: None })
     }
 
