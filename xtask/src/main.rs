@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 mod fuzz;
 mod generate;
+mod icons;
 mod program;
 mod run;
 mod setup;
@@ -67,6 +68,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Draw the app's and the tray's images anew from icons/source.svg
+    Icons,
     /// Measure the release build against the bare limits of this machine
     #[command(disable_help_flag = true)]
     Bench {
@@ -97,6 +100,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,
         Task::Generate { check: false } => generate::write(&checkout)?,
         Task::Generate { check: true } => generate::check(&checkout)?,
+        Task::Icons => icons::draw(&checkout)?,
         Task::Bench { bench_arguments } => bench::run(&checkout, &bench_arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -32,6 +32,11 @@ pub(crate) fn for_containers() -> Result<()> {
     debian::ensure(debian::FOR_CONTAINERS)
 }
 
+/// What the images are drawn with.
+pub(crate) fn for_drawing() -> Result<()> {
+    debian::ensure(debian::FOR_DRAWING)
+}
+
 /// The programs that the bench measures ours beside.
 pub(crate) fn for_benching() -> Result<()> {
     debian::ensure(debian::FOR_BENCHING)

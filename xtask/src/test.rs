@@ -26,6 +26,9 @@ const SIMULATOR: &str = "package(mhnos-sync) & test(/^simulator::/)";
 const SEEDS: &str = "10000";
 const FEWER_SEEDS: &str = "2000";
 
+/// The app needs the system's web view to compile, and the window's pages: it has steps of its own.
+const NOT_THE_DESKTOP: [&str; 2] = ["--exclude", "mhnos-desktop"];
+
 /// Runs all steps, or with a filter only the Rust tests that it selects.
 pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> ExitCode {
     let mut report = Report::default();
@@ -37,7 +40,8 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
             let features = ["--features", containers::FEATURE];
-            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]).args(features))
+            let clippy = ["clippy", "--workspace", "--all-targets"];
+            program::run(checkout.cargo().args(clippy).args(NOT_THE_DESKTOP).args(features))
         });
         report.step("generated types", || generate::check(checkout));
         let tools = tools.as_ref().ok_or("setup failed");
@@ -48,7 +52,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     let prepared = prepared(tools.as_ref(), runtime.as_deref());
     report.step_needing("tests", &prepared, |prepared| {
         let mut nextest = checkout.cargo();
-        nextest.args(["nextest", "run", "--workspace"]).args(filter);
+        nextest.args(["nextest", "run", "--workspace"]).args(NOT_THE_DESKTOP).args(filter);
         if everything {
             nextest.args(["-E", &format!("not ({SIMULATOR})")]);
         }
@@ -56,7 +60,9 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     });
     if everything {
         report.step("simulator", || simulate(checkout));
-        report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
+        report.step("doc tests", || {
+            program::run(checkout.cargo().args(["test", "--doc", "--workspace"]).args(NOT_THE_DESKTOP))
+        });
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(quick), None)
         });

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use mhnos_process::system::port_holder;
+pub use mhnos_process::system::{PortHolder, port_holder};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use tokio::net::TcpListener;
 

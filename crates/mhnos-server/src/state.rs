@@ -198,7 +198,7 @@ impl StateDirectory {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(StateLock { _lock: lock }),
             Err(_) => {
-                let whom = match self.read_runtime() {
+                let whom = match self.announced() {
                     Some(runtime) => format!(" (pid {}, {})", runtime.pid, runtime.url),
                     None => String::new(),
                 };
@@ -296,12 +296,14 @@ impl StateDirectory {
         // What was killed leaves its announcement. The lock went with it, and it alone is the truth.
         match self.lock() {
             Ok(_free) => Ok(None),
-            Err(StateError::Locked { .. }) => Ok(self.read_runtime()),
+            Err(StateError::Locked { .. }) => Ok(self.announced()),
             Err(error) => Err(error),
         }
     }
 
-    fn read_runtime(&self) -> Option<RunningRuntime> {
+    /// What was announced last. It may be left over from a runtime that was killed: [`Self::runtime`] knows, but takes the lock for a
+    /// moment, which whoever looks again and again must not do.
+    pub fn announced(&self) -> Option<RunningRuntime> {
         serde_json::from_slice(&fs::read(self.path.join("runtime.json")).ok()?).ok()
     }
 }

@@ -30,6 +30,9 @@ pub(crate) const FOR_BUILDING: &[Requirement] =
 /// libFuzzer, which the fuzz targets are linked with, is C++.
 pub(crate) const FOR_FUZZING: &[Requirement] = &[program("c++", &["g++"])];
 
+/// What the images are drawn with, when the drawing has changed.
+pub(crate) const FOR_DRAWING: &[Requirement] = &[program("rsvg-convert", &["librsvg2-bin"])];
+
 /// What the tests start and watch.
 pub(crate) const FOR_TESTING: &[Requirement] = &[
     program("bash", &["bash"]),

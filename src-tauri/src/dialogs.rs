@@ -1,0 +1,144 @@
+//! Windows of the system's own look that ask a person. Only Rust opens them and only a person answers: no page can reach either.
+//!
+//! All of it happens on the main thread, where GTK lives; who asks waits elsewhere for the answer.
+
+use std::time::Duration;
+
+use gtk::glib;
+use gtk::prelude::*;
+use tauri::AppHandle;
+use tokio::sync::oneshot;
+
+/// What a person says about a page that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Not now, and do not ask again for a while.
+    Deny,
+    /// Until it is closed.
+    Once,
+    /// From now on.
+    Always,
+}
+
+/// For so long after a window appeared nothing but `Deny` can be chosen: a click or key meant for something else must not allow.
+const GRACE: Duration = Duration::from_millis(600);
+
+const ONCE: gtk::ResponseType = gtk::ResponseType::Other(1);
+const ALWAYS: gtk::ResponseType = gtk::ResponseType::Other(2);
+
+/// Asks whether a page may use the runtime. Closed without an answer when `until` ends first.
+pub(crate) async fn ask_about_page(
+    app: &AppHandle,
+    origin: &str,
+    workspace: &str,
+    until: impl Future<Output = ()>,
+) -> Option<Answer> {
+    let heading = format!("{origin} wants to run programs and change files in {workspace}");
+    let detail = "Allow this only if you opened that page yourself and trust it. What you decide can be taken back under Connections.";
+    let buttons = [("_Deny", gtk::ResponseType::Reject), ("Allow _once", ONCE), ("_Always allow", ALWAYS)];
+    match ask(app, heading, detail.to_owned(), buttons, until).await? {
+        ONCE => Some(Answer::Once),
+        ALWAYS => Some(Answer::Always),
+        _ => Some(Answer::Deny),
+    }
+}
+
+/// Asks whether to do something; the safe answer is the default.
+pub(crate) async fn confirm(app: &AppHandle, heading: String, detail: String, action: &'static str) -> bool {
+    let buttons = [("_Cancel", gtk::ResponseType::Reject), (action, gtk::ResponseType::Accept)];
+    let answer = ask(app, heading, detail, buttons, std::future::pending()).await;
+    answer == Some(gtk::ResponseType::Accept)
+}
+
+/// Says something.
+pub(crate) async fn say(app: &AppHandle, heading: String, detail: String) {
+    ask(app, heading, detail, [("_Close", gtk::ResponseType::Reject)], std::future::pending()).await;
+}
+
+async fn ask<const N: usize>(
+    app: &AppHandle,
+    heading: String,
+    detail: String,
+    buttons: [(&'static str, gtk::ResponseType); N],
+    until: impl Future<Output = ()>,
+) -> Option<gtk::ResponseType> {
+    let (answer, answered) = oneshot::channel();
+    let (shown, showing) = oneshot::channel();
+    let show = move || {
+        let dialog = gtk::MessageDialog::new::<gtk::Window>(
+            None,
+            gtk::DialogFlags::empty(),
+            gtk::MessageType::Question,
+            gtk::ButtonsType::None,
+            &heading,
+        );
+        dialog.set_secondary_text(Some(&detail));
+        dialog.set_title("MHNOS Runtime");
+        dialog.set_icon_name(Some("mhnos-desktop"));
+        for (label, response) in buttons {
+            dialog.add_button(label, response);
+            dialog.set_response_sensitive(response, response == gtk::ResponseType::Reject);
+        }
+        dialog.set_default_response(gtk::ResponseType::Reject);
+        dialog.set_keep_above(true);
+        dialog.set_urgency_hint(true);
+        dialog.set_position(gtk::WindowPosition::Center);
+        let mut answer = Some(answer);
+        let answer = std::cell::RefCell::new(answer.take());
+        dialog.connect_response(move |dialog, response| {
+            if let Some(answer) = answer.borrow_mut().take() {
+                // Nobody waits any more when it was closed from here.
+                let _ = answer.send(response);
+            }
+            dialog.hide();
+            dialog.close();
+        });
+        dialog.show();
+        dialog.present();
+        let weak = dialog.downgrade();
+        glib::timeout_add_local_once(GRACE, move || {
+            if let Some(dialog) = weak.upgrade() {
+                buttons.iter().for_each(|(_, response)| dialog.set_response_sensitive(*response, true));
+            }
+        });
+        let _ = shown.send(glib::SendWeakRef::from(dialog.downgrade()));
+    };
+    app.run_on_main_thread(show).ok()?;
+    let dialog = showing.await.ok()?;
+    tokio::select! {
+        answer = answered => answer.ok(),
+        () = until => {
+            let _ = app.run_on_main_thread(move || {
+                if let Some(dialog) = dialog.upgrade() {
+                    dialog.close();
+                }
+            });
+            None
+        }
+    }
+}
+
+/// Lets the person choose a folder.
+pub(crate) async fn choose_folder(app: &AppHandle, title: &'static str) -> Option<std::path::PathBuf> {
+    let (answer, answered) = oneshot::channel();
+    let show = move || {
+        let chooser = gtk::FileChooserDialog::with_buttons(
+            Some(title),
+            None::<&gtk::Window>,
+            gtk::FileChooserAction::SelectFolder,
+            &[("_Cancel", gtk::ResponseType::Cancel), ("_Choose", gtk::ResponseType::Accept)],
+        );
+        let answer = std::cell::RefCell::new(Some(answer));
+        chooser.connect_response(move |chooser, response| {
+            let chosen = (response == gtk::ResponseType::Accept).then(|| chooser.filename()).flatten();
+            if let Some(answer) = answer.borrow_mut().take() {
+                let _ = answer.send(chosen);
+            }
+            chooser.hide();
+            chooser.close();
+        });
+        chooser.show();
+    };
+    app.run_on_main_thread(show).ok()?;
+    answered.await.ok().flatten()
+}

@@ -1,0 +1,171 @@
+//! The bridge in a container, through `mhnos-runtime docker`, which knows all there is to know of containers.
+//!
+//! A container outlives whoever made it and Docker starts it anew after a crash, so its end is not watched for: the supervisor sees that
+//! the bridge does not answer any more, and `docker up` makes good whatever is missing.
+
+use std::process::Stdio;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use mhnos_server::settings::{ServeArguments, Settings};
+use mhnos_server::state::StateDirectory;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::lines::Lines;
+use super::{Endpoint, Engine, EngineError, Kind, Way, runtime_program};
+
+/// A container.
+pub(crate) struct Docker {
+    state: StateDirectory,
+    up: Option<Child>,
+    url: Option<String>,
+    is_ours: bool,
+    lines: Lines,
+}
+
+/// The last line of `docker up --json`.
+#[derive(Deserialize)]
+struct Done {
+    event: String,
+    outcome: String,
+    url: String,
+}
+
+impl Docker {
+    /// One that is not looked for yet.
+    pub(crate) fn new(state: StateDirectory) -> Self {
+        Self { state, up: None, url: None, is_ours: false, lines: Lines::default() }
+    }
+
+    /// Begins `docker up`, which may fetch and build for minutes. Giving up on it ends it.
+    fn begin(&mut self) -> Result<(), EngineError> {
+        let settings = Settings::load(&ServeArguments::default(), &self.state)
+            .map_err(|error| EngineError(error.to_string()))?;
+        let mut command = Command::new(runtime_program()?);
+        command.args(["docker", "up", "--json", "--workspace"]).arg(&settings.workspace);
+        if settings.port != 0 {
+            command.args(["--port", &settings.port.to_string()]);
+        }
+        for origin in &settings.allowed_origins {
+            command.args(["--allow-origin", &origin.to_string()]);
+        }
+        if settings.allow_loopback_origins {
+            command.args(["--allow-origin", "loopback"]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        self.lines.clear();
+        self.url = None;
+        self.up = Some(command.spawn().map_err(|error| EngineError(format!("docker up: {error}")))?);
+        Ok(())
+    }
+
+    /// Follows `docker up` to its end.
+    async fn follow(&mut self) -> Result<(), EngineError> {
+        let Some(up) = &mut self.up else { return Ok(()) };
+        let (Some(output), Some(errors)) = (up.stdout.take(), up.stderr.take()) else { return Ok(()) };
+        let mut output = BufReader::new(output).lines();
+        let mut errors = BufReader::new(errors).lines();
+        let (mut open, mut said) = ((true, true), String::new());
+        while open.0 || open.1 {
+            tokio::select! {
+                line = output.next_line(), if open.0 => match line {
+                    Ok(Some(line)) => {
+                        if let Ok(done) = serde_json::from_str::<Done>(&line) && done.event == "done" {
+                            self.is_ours |= !matches!(done.outcome.as_str(), "ran already" | "adopted");
+                            self.url = Some(done.url);
+                        }
+                        self.lines.push(line);
+                    }
+                    Ok(None) | Err(_) => open.0 = false,
+                },
+                line = errors.next_line(), if open.1 => match line {
+                    Ok(Some(line)) => {
+                        said.clone_from(&line);
+                        self.lines.push(line);
+                    }
+                    Ok(None) | Err(_) => open.1 = false,
+                },
+            }
+        }
+        let status = up.wait().await;
+        self.up = None;
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            _ if !said.is_empty() => Err(EngineError(said.trim_start_matches("error: ").to_owned())),
+            _ => Err(EngineError("docker up did not succeed: see the page Docker".into())),
+        }
+    }
+}
+
+impl Engine for Docker {
+    fn kind(&self) -> Kind {
+        Kind::Docker
+    }
+
+    fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    fn start(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async {
+            self.begin()?;
+            self.follow().await
+        }
+        .boxed()
+    }
+
+    fn endpoint(&mut self) -> BoxFuture<'_, Result<Option<Endpoint>, EngineError>> {
+        async {
+            let Some(url) = &self.url else { return Ok(None) };
+            let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+            let port = port.ok_or_else(|| EngineError(format!("docker up named no port: {url}")))?;
+            let token = said(&["docker", "token"]).await?;
+            let way = Way::Token(token.trim().to_owned());
+            Ok(Some(Endpoint { url: format!("ws://localhost:{port}"), port, way }))
+        }
+        .boxed()
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, String> {
+        std::future::pending().boxed()
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async {
+            if let Some(mut up) = self.up.take() {
+                let _ = up.kill().await;
+            }
+            if self.url.take().is_some() {
+                said(&["docker", "stop"]).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.all()
+    }
+}
+
+/// What a command of `mhnos-runtime` prints.
+async fn said(arguments: &[&str]) -> Result<String, EngineError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        EngineError(format!("mhnos-runtime {} did not succeed: {error}", arguments.join(" ")))
+    };
+    let output = Command::new(runtime_program()?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| failed(&error))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(failed(&error.trim().trim_start_matches("error: ")))
+    }
+}
