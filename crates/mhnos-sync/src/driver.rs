@@ -29,6 +29,8 @@ use crate::versions::{Limits, Version};
 
 mod folder;
 mod hub;
+#[cfg(test)]
+mod tests;
 
 use folder::Job;
 use hub::Event;

@@ -3,13 +3,16 @@
 //! Each folder that is synced has a watch of its own, so that what is ignored (`node_modules`) costs none. Events are gathered until none came
 //! for [`QUIET`], at most for [`LONGEST`]. A lost event, an overflow or a folder that could not be watched only makes a change seen later: then
 //! everything is looked at ([`Watch::limited`], [`crate::driver`]).
+//!
+//! A watch belongs to a folder and not to its name: of a folder that was deleted and made again, or moved away and back, nothing is told any more although
+//! it looks as before. So where a folder came or went, the watches there are begun anew.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::model::RelativePath;
@@ -27,6 +30,10 @@ pub const GATHERED: usize = 2000;
 struct Gathered {
     paths: BTreeSet<RelativePath>,
     everything: bool,
+    /// Where a folder came or went.
+    folders: BTreeSet<RelativePath>,
+    /// It may have come or gone anywhere.
+    folders_anywhere: bool,
     /// When the first and the last of them came.
     span: Option<(Instant, Instant)>,
 }
@@ -107,21 +114,55 @@ impl Watch {
     }
 
     /// What was gathered; no paths: everything.
-    pub(crate) fn take(&self) -> Option<Vec<RelativePath>> {
+    pub(crate) fn take(&mut self) -> Option<Vec<RelativePath>> {
         let gathered = std::mem::take(&mut *lock(&self.shared.gathered));
         gathered.span?;
+        if gathered.folders_anywhere {
+            let all: Vec<_> = self.watched.iter().cloned().collect();
+            for path in &all {
+                self.begin_anew(path);
+            }
+            let root = self.shared.root.clone();
+            self.begin(&root);
+        } else {
+            gathered.folders.iter().for_each(|path| self.renew(path));
+        }
         Some(if gathered.everything { Vec::new() } else { gathered.paths.into_iter().collect() })
     }
 
-    fn begin(&mut self, folder: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
-        if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
-            // One that is gone again is seen to be gone.
-            && !matches!(error.kind, ErrorKind::PathNotFound)
-            && !matches!(&error.kind, ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
-        {
+    /// Begins the watches at a path and in it anew. While no folder is there, those in it are left: they are begun anew when one comes.
+    fn renew(&mut self, path: &RelativePath) {
+        let at_or_in = |other: &&RelativePath| *other == path || other.is_in(path);
+        let watched: Vec<_> = self.watched.range(path..).take_while(at_or_in).cloned().collect();
+        for path in watched {
+            if !self.begin_anew(&path) {
+                return;
+            }
+        }
+    }
+
+    fn begin_anew(&mut self, path: &RelativePath) -> bool {
+        let folder = self.shared.root.join(path.as_str());
+        if let Some(watcher) = &mut self.watcher {
+            // The system may have ended it already.
+            let _ = watcher.unwatch(&folder);
+        }
+        self.begin(&folder)
+    }
+
+    /// False when there is no such folder: it is seen to be gone.
+    fn begin(&mut self, folder: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else { return true };
+        let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) else { return true };
+        let is_gone = match &error.kind {
+            ErrorKind::PathNotFound => true,
+            ErrorKind::Io(error) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        };
+        if !is_gone {
             self.limit(&error);
         }
+        !is_gone
     }
 
     fn limit(&mut self, error: &notify::Error) {
@@ -144,6 +185,7 @@ impl Watch {
 impl Shared {
     /// On the watcher's thread.
     fn take(&self, event: notify::Result<Event>) {
+        let of_folder = event.as_ref().is_ok_and(|event| may_be_of_a_folder(&event.kind));
         let paths = match event {
             Ok(event) if event.need_rescan() => None,
             Ok(event) if is_a_change(&event.kind) => {
@@ -163,8 +205,20 @@ impl Shared {
         let first = {
             let mut gathered = lock(&self.gathered);
             match paths {
-                Some(paths) => gathered.paths.extend(paths.into_iter().flatten()),
-                None => gathered.everything = true,
+                Some(paths) => {
+                    if of_folder && !gathered.folders_anywhere {
+                        gathered.folders.extend(paths.iter().flatten().cloned());
+                    }
+                    gathered.paths.extend(paths.into_iter().flatten());
+                }
+                None => {
+                    gathered.everything = true;
+                    gathered.folders_anywhere = true;
+                }
+            }
+            gathered.folders_anywhere |= gathered.folders.len() > GATHERED;
+            if gathered.folders_anywhere {
+                gathered.folders.clear();
             }
             gathered.everything |= gathered.paths.len() > GATHERED;
             if gathered.everything {
@@ -199,6 +253,16 @@ fn is_a_change(kind: &EventKind) -> bool {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
         _ => true,
+    }
+}
+
+/// Whether a folder may have come, gone or moved.
+fn may_be_of_a_folder(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Create(kind) => *kind != CreateKind::File,
+        EventKind::Remove(kind) => *kind != RemoveKind::File,
+        EventKind::Modify(kind) => matches!(kind, ModifyKind::Name(_)),
+        _ => false,
     }
 }
 

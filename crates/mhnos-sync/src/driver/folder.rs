@@ -172,7 +172,19 @@ impl Folder<'_> {
     }
 
     fn work(&mut self, work: Work) -> WorkResult {
-        let Work::Observe(paths) = work else { return work.carry_out(&mut self.host) };
+        let Work::Observe(mut paths) = work else {
+            let result = work.carry_out(&mut self.host);
+            if self.has_other_rules() {
+                // They came from a replica: what is no longer ignored has never been looked at.
+                self.hint(Vec::new());
+            }
+            return result;
+        };
+        if self.has_other_rules() {
+            paths.clear();
+        }
+        // In order, so that a folder comes before what is in it, and is looked at with all of that.
+        paths.dedup_by(|path, before| path == before || path.is_in(before));
         let began = Instant::now();
         // Of all the folder only what differs is told: the first time that is all of it.
         let observations = if paths.is_empty() {
@@ -185,14 +197,19 @@ impl Folder<'_> {
             self.full_look = Instant::now();
         }
         self.is_there = observations.is_ok();
-        let now = self.host.rules();
-        let rules = (!Arc::ptr_eq(now, &self.rules)).then(|| {
+        let rules = self.has_other_rules().then(|| {
+            let now = self.host.rules();
             self.rules = Arc::clone(now);
             self.watch.set_rules(Arc::clone(now));
             self.rules_out.send_replace(Arc::clone(now));
             Arc::clone(now) as Arc<dyn Ignores>
         });
         WorkResult::Observed { observations, rules }
+    }
+
+    /// Whether other paths are ignored than the hub knows.
+    fn has_other_rules(&self) -> bool {
+        !Arc::ptr_eq(self.host.rules(), &self.rules)
     }
 
     /// What the index is to be given; the watches follow it.
