@@ -12,6 +12,7 @@ mod failure;
 mod fuzz;
 mod generate;
 mod icons;
+mod package;
 mod program;
 mod run;
 mod setup;
@@ -60,6 +61,11 @@ enum Task {
         /// One target only
         target: Option<String>,
     },
+    /// Build what people install, into target/packages
+    Package {
+        /// Only these [default: all]
+        kinds: Vec<package::Kind>,
+    },
     /// Build the package for web pages: bundle, types and API documentation
     Client,
     /// Write the client's TypeScript types from the protocol crate
@@ -97,6 +103,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
         Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
+        Task::Package { kinds } => drop(package::package(&checkout, &kinds)?),
         Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,
         Task::Generate { check: false } => generate::write(&checkout)?,
         Task::Generate { check: true } => generate::check(&checkout)?,

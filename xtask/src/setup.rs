@@ -42,6 +42,11 @@ pub(crate) fn for_benching() -> Result<()> {
     debian::ensure(debian::FOR_BENCHING)
 }
 
+/// What packages are made with.
+pub(crate) fn for_packaging() -> Result<()> {
+    debian::ensure(&[debian::FOR_BUILDING, debian::FOR_PACKAGING].concat())
+}
+
 /// All that any command but `bench` needs. Returns where the programs from npm are.
 pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
     let started = Instant::now();
