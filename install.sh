@@ -117,14 +117,17 @@ upgrade() {
     from=$(new_program)
     before=$("$program" --version)
     cp -p -- "$program" "$previous"
+    cp -p -- "$unit" "$unit.previous"
     place_everything "$from"
     if start; then
-        rm -f -- "$previous"
+        rm -f -- "$previous" "$unit.previous"
         say "Upgraded from $before to $("$program" --version). Settings, grants and files are as they were."
         return
     fi
     why_not
     mv -f -- "$previous" "$program"
+    mv -f -- "$unit.previous" "$unit"
+    systemctl daemon-reload
     if start; then
         fail "the new version does not start (its last words are above), so $before runs again"
     fi
@@ -133,7 +136,7 @@ upgrade() {
 
 uninstall() {
     systemctl --quiet disable --now "$service" 2>/dev/null || true
-    rm -f -- "$unit" "$program" "$previous" "$settings" "$share"/man/man1/mhnos-runtime.1 "$share"/man/man1/mhnos-runtime-*.1
+    rm -f -- "$unit" "$unit.previous" "$program" "$previous" "$settings" "$share"/man/man1/mhnos-runtime.1 "$share"/man/man1/mhnos-runtime-*.1
     rm -rf -- "$unit.d"
     rm -f -- "$share/bash-completion/completions/mhnos-runtime" "$share/zsh/site-functions/_mhnos-runtime" \
         "$share/fish/vendor_completions.d/mhnos-runtime.fish"

@@ -1,5 +1,6 @@
 //! Where this checkout and its build results are.
 
+use crate::compile::{self, Libc};
 use crate::failure::{Failure, Result};
 use crate::program;
 use serde_json::Value;
@@ -51,17 +52,19 @@ impl Checkout {
 
     /// Builds the runtime and returns the program's path.
     pub(crate) fn build_runtime(&self, profile: Profile) -> Result<PathBuf> {
-        let mut build = self.cargo();
-        build.args(["build", "--package", "mhnos-server", "--bin", "mhnos-runtime"]);
-        let folder = match profile {
-            Profile::Development => "debug",
-            Profile::Release => {
-                build.arg("--release");
-                "release"
+        const PACKAGE: &str = "mhnos-server";
+        const NAME: &str = "mhnos-runtime";
+        match profile {
+            Profile::Development => {
+                program::run(self.cargo().args(["build", "--package", PACKAGE, "--bin", NAME]))?;
+                Ok(self.target.join("debug").join(NAME))
             }
-        };
-        program::run(&mut build)?;
-        Ok(self.target.join(folder).join("mhnos-runtime"))
+            // The one that is packed is also the one that is run and measured.
+            Profile::Release => {
+                let built = compile::program(self, PACKAGE, NAME, Libc::Gnu)?;
+                compile::under_usual_name(self, &built)
+            }
+        }
     }
 }
 

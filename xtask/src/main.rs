@@ -6,8 +6,10 @@
 
 mod bench;
 mod checkout;
+mod clean_debian;
 mod client;
 mod engine;
+mod compile;
 mod failure;
 mod fuzz;
 mod generate;
@@ -49,6 +51,9 @@ enum Task {
         /// Run only the tests in containers, on a real engine
         #[arg(long, conflicts_with = "filter")]
         containers: bool,
+        /// Only install the packages on a clean system, and run the commands of the documents
+        #[arg(long, conflicts_with = "filter")]
+        installation: bool,
         /// Run only the Rust tests that these `cargo nextest run` arguments select
         #[arg(last = true)]
         filter: Vec<OsString>,
@@ -101,6 +106,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::everything(&checkout).map(drop)?,
         Task::Run { serve_arguments } => match run::run(&checkout, &serve_arguments)? {},
         Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
+        Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
         Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
         Task::Package { kinds } => drop(package::package(&checkout, &kinds)?),

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use programs::Programs;
+
 use tree::Tree;
 
 /// What can be made.
@@ -133,6 +134,11 @@ pub(crate) fn pack(checkout: &Checkout, kinds: &[Kind], programs: &Programs) -> 
     fs::remove_dir_all(&release.scratch).map_err(Failure::file("remove", &release.scratch))?;
     write_checksums(&release.folder, &files)?;
     Ok(files)
+}
+
+/// The folder that is in the archive, with another program.
+pub(crate) fn unpacked_archive(checkout: &Checkout, runtime: &Path) -> Result<PathBuf> {
+    archive::lay_out(checkout, &Release::of(checkout)?, runtime)
 }
 
 /// In the form that `sha256sum --check` reads.

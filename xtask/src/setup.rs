@@ -47,6 +47,11 @@ pub(crate) fn for_packaging() -> Result<()> {
     debian::ensure(&[debian::FOR_BUILDING, debian::FOR_PACKAGING].concat())
 }
 
+/// What boots a system to install on, and looks at packages.
+pub(crate) fn for_installation() -> Result<()> {
+    debian::ensure(debian::FOR_INSTALLATION)
+}
+
 /// All that any command but `bench` needs. Returns where the programs from npm are.
 pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
     let started = Instant::now();

@@ -5,6 +5,8 @@
 //! through the variables of [`environment`], and nothing else has to be set to run them.
 
 mod containers;
+mod documents;
+mod installation;
 mod report;
 
 use crate::checkout::{Checkout, Profile};
@@ -67,6 +69,8 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
             fuzz::run_targets(checkout, fuzzing_seconds(quick), None)
         });
         containers::step(&mut report, checkout, &prepared);
+        installation::step(&mut report, checkout, tools.as_ref());
+        documents::step(&mut report, checkout, tools.as_ref());
         match browser_test_files(checkout) {
             Ok(files) if files.is_empty() => report.skip("browser tests", "there are none"),
             files => {
@@ -87,6 +91,13 @@ pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
     report.step("client", || client::build(checkout));
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
+/// Runs only the steps about what people install and are told to type.
+pub(crate) fn installation(checkout: &Checkout) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    report.step("client", || client::build(checkout));
+    installation::step(&mut report, checkout, tools.as_ref());
+    documents::step(&mut report, checkout, tools.as_ref());
     report.print();
     report.exit_code()
 }

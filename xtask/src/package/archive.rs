@@ -21,13 +21,8 @@ const FILES: [&str; 7] = [
 ];
 
 pub(super) fn pack(checkout: &Checkout, release: &Release, runtime: &Path) -> Result<PathBuf> {
-    let name = format!("mhnos-runtime-{}-{}-linux", release.version, env::consts::ARCH);
-    let parent = release.fresh("archive")?;
-    let folder = parent.join(&name);
-    for path in FILES {
-        copy(&checkout.root().join(path), &folder.join(path))?;
-    }
-    copy(runtime, &folder.join(file_name(runtime)))?;
+    let folder = lay_out(checkout, release, runtime)?;
+    let (parent, name) = (folder.with_file_name(""), file_name(&folder));
     let tar = parent.join(format!("{name}.tar"));
     program::run(
         release
@@ -46,6 +41,17 @@ pub(super) fn pack(checkout: &Checkout, release: &Release, runtime: &Path) -> Re
     let built = tar.with_extension("tar.gz");
     fs::rename(&built, &file).map_err(Failure::file("move into place", &built))?;
     Ok(file)
+}
+
+/// The archive's one folder, with everything in it.
+pub(super) fn lay_out(checkout: &Checkout, release: &Release, runtime: &Path) -> Result<PathBuf> {
+    let name = format!("mhnos-runtime-{}-{}-linux", release.version, env::consts::ARCH);
+    let folder = release.fresh("archive")?.join(name);
+    for path in FILES {
+        copy(&checkout.root().join(path), &folder.join(path))?;
+    }
+    copy(runtime, &folder.join(file_name(runtime)))?;
+    Ok(folder)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

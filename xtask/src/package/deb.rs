@@ -67,7 +67,7 @@ fn write_changes(checkout: &Checkout, release: &Release, tree: &Tree, folder: &P
     }
     let mut text = format!("{} ({}) unstable; urgency=medium\n\n", tree.name, release.version);
     for change in changes {
-        let _ = writeln!(text, "  * {change}");
+        let _ = writeln!(text, "  * {}", folded(&change).join("\n    "));
     }
     let _ = writeln!(text, "\n -- {MAINTAINER}  {}", release.date("+%a, %d %b %Y %H:%M:%S +0000")?);
     let plain = release.scratch.join("changelog");

@@ -42,6 +42,13 @@ pub(crate) const FOR_PACKAGING: &[Requirement] = &[
     program("musl-gcc", &["musl-tools"]),
 ];
 
+/// What the packages are tried with.
+pub(crate) const FOR_INSTALLATION: &[Requirement] = &[
+    program("debootstrap", &["debootstrap"]),
+    program("systemd-nspawn", &["systemd-container"]),
+    program("lintian", &["lintian"]),
+];
+
 /// What the tests start and watch.
 pub(crate) const FOR_TESTING: &[Requirement] = &[
     program("bash", &["bash"]),

@@ -1,0 +1,88 @@
+//! The step that installs the packages on systems that never had the runtime, uses it there, upgrades and removes it.
+//!
+//! The systems are small Debians, booted with a systemd of their own ([`machine`]); what is done there and what must come of it stands in the scripts of
+//! `tests/install`. The packages themselves are looked at first: by lintian, and by making them twice.
+
+pub(super) mod machine;
+
+use super::report::Report;
+use crate::checkout::Checkout;
+use crate::failure::{Failure, Result};
+use crate::package::{self, Kind, Programs};
+use crate::program;
+use crate::setup::{self, Tools};
+use machine::Machine;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NAME: &str = "installation";
+
+/// What is installed. The archive's program takes a compiler of its own, so here the one of the package is put into its place.
+const KINDS: [Kind; 2] = [Kind::Deb, Kind::Rpm];
+
+/// Bytes a package may have, and the program in it.
+const PACKAGE_SIZE: u64 = 20_000_000;
+const PROGRAM_SIZE: u64 = 12_000_000;
+
+pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tools>) {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+    match tools {
+        None => report.skip(NAME, "setup failed"),
+        Some(_) if program::find("dpkg").is_none() => {
+            report.skip(NAME, "packages for Debian are made on Debian only")
+        }
+        Some(_) if !is_root => report.skip(NAME, "to boot a system to install on takes root"),
+        Some(tools) => drop(report.step(NAME, || run(checkout, tools))),
+    }
+}
+
+fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
+    setup::for_packaging()?;
+    setup::for_installation()?;
+    let programs = Programs::build(checkout, &KINDS)?;
+    let packages = package::pack(checkout, &KINDS, &programs)?;
+    check_sizes(&packages, programs.system()?)?;
+    check_same(checkout, &programs, &packages)?;
+    let [deb, ..] = packages.as_slice() else {
+        return Err(Failure::Explained("no package was made".into()));
+    };
+    program::run(Command::new("lintian").args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(deb))?;
+    let machine = Machine::boot(tools)?;
+    machine.put(&checkout.root().join("tests/install"), "opt/tests")?;
+    machine.put(deb, "opt/mhnos-runtime.deb")?;
+    machine.run("/opt/tests/package.sh", &["/opt/mhnos-runtime.deb"])?;
+    let archive = package::unpacked_archive(checkout, programs.system()?)?;
+    machine.put(&archive, "opt/archive")?;
+    machine.run("/opt/tests/service.sh", &["/opt/archive"])
+}
+
+fn check_sizes(packages: &[PathBuf], runtime: &Path) -> Result<()> {
+    let limits = packages.iter().map(|package| (package.as_path(), PACKAGE_SIZE));
+    for (file, most) in limits.chain([(runtime, PROGRAM_SIZE)]) {
+        let size = fs::metadata(file).map_err(Failure::file("read", file))?.len();
+        println!("{}: {size} bytes", file.display());
+        if size > most {
+            return Err(Failure::Explained(format!(
+                "{} has {size} bytes, and may have {most}: look what made it grow",
+                file.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the packages again: every byte has to be the same.
+fn check_same(checkout: &Checkout, programs: &Programs, packages: &[PathBuf]) -> Result<()> {
+    let read = |file: &PathBuf| fs::read(file).map_err(Failure::file("read", file));
+    let first = packages.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let again = package::pack(checkout, &KINDS, programs)?;
+    for (file, first) in again.iter().zip(first) {
+        if read(file)? != first {
+            return Err(Failure::Explained(format!("{} is another when it is made again", file.display())));
+        }
+    }
+    println!("made twice, the packages are the same");
+    Ok(())
+}
