@@ -48,6 +48,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
         report.step("generated types", || generate::check(checkout));
         let tools = tools.as_ref().ok_or("setup failed");
         report.step_needing("client types", &tools, |tools| client::check(checkout, &tools.node()));
+        report.step_needing("client package", &tools, |tools| client::check_package(checkout, &tools.node()));
         report.step_needing("client tests", &tools, |tools| client::test(checkout, &tools.node()));
     }
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));

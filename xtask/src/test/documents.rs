@@ -93,7 +93,7 @@ fn in_checkout(
     fs::create_dir_all(&home).map_err(Failure::file("create", &home))?;
     let mut script = String::from(
         "ip link set lo up\n\
-         ready() { for _ in $(seq 1200); do curl -sf http://localhost:18790/health >/dev/null && return; sleep 0.1; done; false; }\n",
+         ready() { for _ in $(seq 600); do mhnos-runtime health >/dev/null 2>&1 && return; sleep 0.2; done; false; }\n",
     );
     if blocks.first().is_none_or(|block| block.place != Place::Background) {
         script.push_str("mhnos-runtime serve >/dev/null 2>&1 &\nready\n");
