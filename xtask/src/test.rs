@@ -92,6 +92,10 @@ pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
     report.step("client", || client::build(checkout));
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
+    report.print();
+    report.exit_code()
+}
+
 /// Runs only the steps about what people install and are told to type.
 pub(crate) fn installation(checkout: &Checkout) -> ExitCode {
     let mut report = Report::default();

@@ -4,16 +4,14 @@
 //! Each is an archive in the person's cache, named after what it was made from. It appears under its final name only when it is whole.
 
 use super::{bounded, run};
+use crate::clean_debian::{self, copy};
 use crate::failure::{Failure, Result};
 use crate::program;
-use crate::setup::{self, Tools};
+use crate::setup::Tools;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Where Debian keeps the certificates it trusts.
-const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What an image is to say beside its files. Where this machine reaches the registries through a proxy of its own, its certificates are
 /// needed inside as well: the variables are those of Node and of cargo.
@@ -62,43 +60,7 @@ pub(super) fn rust() -> Result<PathBuf> {
 
 /// An archive of a Debian with these packages, to which something is added.
 fn ensure(name: &str, packages: &str, add: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache = setup::cache_folder()?;
-    let archive = cache.join(format!("stand-in-{VERSION}-{name}.tar"));
-    if archive.is_file() {
-        return Ok(archive);
-    }
-    let partial = cache.join(format!("partial-stand-in-{}", std::process::id()));
-    fs::create_dir_all(&partial).map_err(Failure::file("create", &partial))?;
-    let made = debian(&partial, packages).and_then(|root| add(&root).map(|()| root));
-    let made = made.and_then(|root| pack(&root, &partial.join("whole.tar"), &archive));
-    let removed = fs::remove_dir_all(&partial).map_err(Failure::file("remove", &partial));
-    made.and(removed).map(|()| archive)
-}
-
-fn debian(partial: &Path, packages: &str) -> Result<PathBuf> {
-    let root = partial.join("root");
-    let mut debootstrap = bounded(Path::new("debootstrap"));
-    debootstrap.args(["--variant=minbase", &format!("--include={packages}"), "bookworm"]).arg(&root);
-    println!("$ {}", program::command_line(&debootstrap));
-    // Its many lines say nothing that is of use when it succeeds.
-    let said = debootstrap.output().map_err(|source| program::not_started(&debootstrap, source))?;
-    if !said.status.success() {
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let last = said.lines().last().unwrap_or("nothing");
-        return Err(Failure::Explained(format!("debootstrap made no Debian; it said last: {last}")));
-    }
-    if Path::new(CERTIFICATES).is_file() {
-        copy(Path::new(CERTIFICATES), &root.join(CERTIFICATES.trim_start_matches('/')))?;
-    }
-    Ok(root)
-}
-
-fn pack(root: &Path, whole: &Path, archive: &Path) -> Result<()> {
-    let mut tar = bounded(Path::new("tar"));
-    tar.arg("--create").arg("--file").arg(whole).arg("--directory").arg(root);
-    tar.args(["--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*", "."]);
-    program::run(&mut tar)?;
-    fs::rename(whole, archive).map_err(Failure::file("move into place", whole))
+    clean_debian::archive(&format!("stand-in-{VERSION}-{name}"), packages, add)
 }
 
 /// npm as this machine has it.
@@ -115,8 +77,4 @@ fn install_npm(root: &Path) -> Result<()> {
             .map_err(Failure::file("link", &link))?;
     }
     Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map(drop).map_err(Failure::file("copy", from))
 }
