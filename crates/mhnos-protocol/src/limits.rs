@@ -187,6 +187,12 @@ pub const LOG_LINES: usize = 512;
 /// Bytes of one block of content in sync. Content up to this size travels whole, of larger content only the blocks that differ.
 pub const SYNC_BLOCK_BYTES: u64 = 256 << 10;
 
+/// Sync sessions one connection may have open. A further one is refused with an error.
+pub const SYNC_SESSIONS_PER_CONNECTION: usize = 8;
+
+/// Least time between two `syncChanged` events. What changes meanwhile is told in the next.
+pub const SYNC_CHANGED_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Largest payload of one frame of a sync session. A larger one ends the session with an error.
 pub const SYNC_FRAME_BYTES: usize = (1 << 20) + (64 << 10);
 

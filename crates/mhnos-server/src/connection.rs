@@ -27,6 +27,7 @@ use crate::websocket::{Incoming, MessageReader, MessageWriter, Socket, is_violat
 
 mod events;
 mod outbox;
+mod sync;
 mod transfers;
 mod v1;
 mod v2;

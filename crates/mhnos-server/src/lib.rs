@@ -2,7 +2,7 @@
 //!
 //! In the order of a message's way: [`http`] (or, for local commands, [`control`]) accepts and upgrades, [`gate`] says who it is and
 //! [`trust`] what they may do, [`websocket`] reads, `connection` understands both protocols, [`runtime`] carries out, with the processes
-//! of `mhnos-process` and the files of [`workspace`] (whose names [`paths`] resolves). [`settings`], [`state`] and [`logging`] are what is
+//! of `mhnos-process`, the files of [`workspace`] and their two-way [`sync`] (whose names [`paths`] resolves). [`settings`], [`state`] and [`logging`] are what is
 //! there before; [`serve`] puts all together, [`listen`] opens its sockets or takes those of a service manager;
 //! [`own_command`] is the name people call it by.
 
@@ -21,6 +21,7 @@ pub mod runtime;
 pub mod serve;
 pub mod settings;
 pub mod state;
+pub mod sync;
 pub mod trust;
 pub mod websocket;
 pub mod workspace;

@@ -3,7 +3,6 @@
 //! Both protocols come here with the same few questions; what differs is only how they are asked and answered
 //! ([`crate::connection`]).
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,11 +22,13 @@ use crate::logging::LogLines;
 use crate::origin::Origin;
 use crate::settings::Settings;
 use crate::state::{StateDirectory, random_hexadecimal};
+use crate::sync::Sync;
 use crate::trust::audit::Fact;
-use crate::trust::{Access, DecideError, Decision, Trust};
-use crate::workspace::{Attributes, FileError, Workspace};
+use crate::trust::{Access, DecideError, Decision, Permit, Trust};
+use crate::workspace::{FileError, Workspace};
 
 mod launch;
+mod write;
 
 pub use launch::{Launch, check_terminal_size};
 
@@ -88,6 +89,8 @@ pub struct Runtime {
     pub trust: Arc<Trust>,
     /// The files.
     pub workspace: Arc<Workspace>,
+    /// Two-way sync of the files.
+    pub sync: Arc<Sync>,
     /// The processes.
     pub table: ProcessTable<Tag>,
     /// What they are closed in.
@@ -122,6 +125,7 @@ impl Runtime {
         settings: Settings,
         gate: Gate,
         workspace: Workspace,
+        sync: Sync,
         state: StateDirectory,
         scratch: PathBuf,
         addresses: Vec<String>,
@@ -159,6 +163,7 @@ impl Runtime {
             trust: Arc::clone(gate.trust()),
             gate,
             workspace: Arc::new(workspace),
+            sync: Arc::new(sync),
             table,
             sandbox,
             log_lines,
@@ -220,35 +225,13 @@ impl Runtime {
         self.may_run(principal).map(|()| process)
     }
 
-    /// Puts a file into the workspace. Whether that is allowed is looked at when it is whole, right before it takes its place.
+    /// Leave to change files on behalf of `principal`, to be held while they are changed.
     ///
     /// # Errors
-    /// When it is not allowed (any more), the content ends too early, or the operating system refuses. Nothing has changed then.
-    pub fn write_file(
-        &self,
-        principal: &Principal,
-        path: &Path,
-        attributes: Attributes,
-        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder {
-            self.make_directory(principal, folder)?;
-        }
-        let mut permit = None;
-        let written = self.workspace.write(path, attributes, |file| {
-            content(file)?;
-            permit = self.trust.permit_blocking(principal, Access::Files);
-            if permit.is_some() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
-        });
-        let was_allowed = permit.is_some();
-        drop(permit);
-        match written {
-            Err(_) if !was_allowed && self.trust.access(principal).is_none() => {
-                Err(no_longer_allowed(principal))
-            }
-            written => Ok(written?),
-        }
+    /// When it is not allowed (any more).
+    pub async fn permit_files(&self, principal: &Principal) -> Result<Permit<'_>, Failure> {
+        let permit = self.trust.permit(principal, Access::Files).await;
+        permit.ok_or_else(|| no_longer_allowed(principal))
     }
 
     /// Makes a folder of the workspace and those above it.
@@ -258,6 +241,7 @@ impl Runtime {
     pub fn make_directory(&self, principal: &Principal, path: &Path) -> Result<(), Failure> {
         let permit = self.trust.permit_blocking(principal, Access::Files);
         let _permit = permit.ok_or_else(|| no_longer_allowed(principal))?;
+        self.refuse_own_folder(path)?;
         Ok(self.workspace.make_directory(path)?)
     }
 
@@ -320,6 +304,9 @@ impl Runtime {
         if self.trust.access(&page) != Some(Access::Full) {
             // What was being started at that moment has its place among the processes now.
             self.trust.until_quiet().await;
+            if self.trust.access(&page).is_none() {
+                self.sync.disconnect(&page).await;
+            }
             let mut ending = JoinSet::new();
             for process in self.processes(&page) {
                 ending.spawn(async move {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mhnos_protocol::limits;
+use mhnos_sync::host::OpenError;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::own_command;
 use crate::runtime::Runtime;
 use crate::settings::{ServeArguments, Settings, SettingsError};
 use crate::state::{RunningRuntime, StateDirectory, StateError};
+use crate::sync::Sync;
 use crate::trust::audit::Fact;
 use crate::trust::{StoreError, Trust};
 use crate::workspace::{Workspace, now};
@@ -35,6 +37,14 @@ pub enum ServeError {
     /// What a person decided about web pages.
     #[error(transparent)]
     Trust(#[from] StoreError),
+    /// Two-way sync of the workspace.
+    #[error("the workspace {path} cannot be synced: {error}")]
+    Sync {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
     /// The workspace.
     #[error(
         "the workspace {path} cannot be used: {error}: check its owner and permissions, or name another with --workspace"
@@ -85,6 +95,8 @@ async fn serve(
     let scratch = state.fresh_scratch()?;
     let workspace = Workspace::open(&settings.workspace)
         .map_err(|error| ServeError::Workspace { path: settings.workspace.clone(), error })?;
+    let sync = Sync::start(&workspace, &state)
+        .map_err(|error| ServeError::Sync { path: settings.workspace.clone(), error })?;
     let trust = Trust::open(
         settings.allowed_origins.iter().cloned().collect(),
         settings.allow_loopback_origins,
@@ -97,7 +109,7 @@ async fn serve(
         .filter_map(|listener| Some(format!("ws://{}", listener.local_addr().ok()?)))
         .collect();
     let runtime =
-        Arc::new(Runtime::new(settings, gate, workspace, state.clone(), scratch, addresses, log_lines));
+        Arc::new(Runtime::new(settings, gate, workspace, sync, state.clone(), scratch, addresses, log_lines));
 
     let mut interrupts = Stops::new()?;
     let (stop, stopping) = watch::channel(false);
@@ -157,6 +169,7 @@ async fn serve(
         name = interrupts.next() => tracing::warn!(signal = name, "stopped at once: programs are ended by force"),
     }
     state.withdraw();
+    runtime.sync.stop().await;
     runtime.trust.audit.write(Fact::Stopped);
     let _ = stop.send(true);
     let deadline = tokio::time::Instant::now() + limits::CLOSE_TIME;

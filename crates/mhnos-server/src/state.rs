@@ -160,6 +160,16 @@ impl StateDirectory {
         self.path.join("scratch/made")
     }
 
+    /// The index of two-way sync.
+    pub fn sync_index(&self) -> PathBuf {
+        self.path.join("sync.sqlite")
+    }
+
+    /// Where two-way sync keeps what it replaced or removed.
+    pub fn versions_directory(&self) -> PathBuf {
+        self.path.join("versions")
+    }
+
     /// The temporary folder of programs in a sandbox.
     pub fn temporary(&self) -> PathBuf {
         self.path.join("scratch/tmp")

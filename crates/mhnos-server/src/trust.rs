@@ -28,6 +28,7 @@ mod rate;
 pub mod tickets;
 
 pub use grants::StoreError;
+pub use permit::Permit;
 pub use rate::RefusalLog;
 
 use audit::{Audit, Fact};

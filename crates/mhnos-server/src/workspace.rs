@@ -4,6 +4,7 @@
 //! when somebody swaps a folder in the middle. Files are written beside their place, without a name where the file system
 //! can, and renamed into it when they are whole and on disk; so a file is at every instant wholly old or wholly new.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,10 @@ use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt, Permissions, Permi
 use cap_tempfile::TempFile;
 
 use crate::paths::{self, PathError};
+use mhnos_sync::rules::OWN_FOLDER;
 
-/// Folders that are never listed: large, made by programs, and made again by them.
-pub const IGNORED: [&str; 4] = ["node_modules", ".git", "dist", ".cache"];
+/// Folders that are never listed: large, made by programs, and made again by them; and the one of two-way sync.
+pub const IGNORED: [&str; 5] = ["node_modules", ".git", "dist", ".cache", OWN_FOLDER];
 
 /// See the [module's description](self).
 #[derive(Debug)]
@@ -168,6 +170,8 @@ impl Workspace {
 
     /// Writes a file: `content` writes its bytes, then it is put in its place at once. On any error nothing has changed.
     ///
+    /// When the bytes are whole, `place` is given the file and decides: under its own name, in place of what is there (`None`), or under another name in the same folder.
+    ///
     /// # Errors
     /// When the operating system refuses, or the path leads out.
     pub fn write(
@@ -175,6 +179,7 @@ impl Workspace {
         relative: &Path,
         attributes: Attributes,
         content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        place: impl FnOnce(&std::fs::File) -> io::Result<Option<OsString>>,
     ) -> Result<(), FileError> {
         let name = relative.file_name().ok_or(FileError::Root)?;
         let folder = relative.parent().unwrap_or(Path::new(""));
@@ -201,7 +206,8 @@ impl Workspace {
                 handle.set_modified(mtime.ok_or(io::ErrorKind::InvalidInput)?)?;
             }
             handle.sync_all()?;
-            file.replace(name)
+            let other = place(&handle)?;
+            file.replace(other.as_deref().unwrap_or(name))
         };
         write().map_err(failed)
     }
@@ -357,14 +363,16 @@ mod tests {
     }
 
     fn write(workspace: &Workspace, path: &str, content: &[u8]) -> Result<(), FileError> {
-        workspace.write(Path::new(path), Attributes::default(), |file| file.write_all(content))
+        workspace.write(Path::new(path), Attributes::default(), |file| file.write_all(content), |_| Ok(None))
     }
 
     #[test]
     fn a_file_is_written_whole_with_its_folders_time_and_mode() {
         let (_parent, workspace) = workspace();
         let attributes = Attributes { mtime: Some(1_000_000_000_123), executable: Some(true) };
-        workspace.write(Path::new("a/b/run.sh"), attributes, |file| file.write_all(b"one")).unwrap();
+        workspace
+            .write(Path::new("a/b/run.sh"), attributes, |file| file.write_all(b"one"), |_| Ok(None))
+            .unwrap();
         let (_, facts) = workspace.read(Path::new("a/b/run.sh")).unwrap();
         assert_eq!(facts, Facts { is_directory: false, size: 3, mtime: 1_000_000_000_123, executable: true });
         // What replaces it keeps its mode.
@@ -378,10 +386,11 @@ mod tests {
     fn a_write_that_fails_changes_nothing() {
         let (_parent, workspace) = workspace();
         write(&workspace, "f", b"old").unwrap();
-        let broken = workspace.write(Path::new("f"), Attributes::default(), |file| {
+        let half = |file: &mut dyn Write| {
             file.write_all(b"half")?;
             Err(io::ErrorKind::UnexpectedEof.into())
-        });
+        };
+        let broken = workspace.write(Path::new("f"), Attributes::default(), half, |_| Ok(None));
         assert!(broken.is_err());
         assert_eq!(workspace.read_whole(Path::new("f"), 9).unwrap(), b"old");
         assert_eq!(fs::read_dir(workspace.root()).unwrap().count(), 1);

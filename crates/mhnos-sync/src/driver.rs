@@ -102,16 +102,23 @@ impl Session {
     /// What is to be told to the replica next; `None`: the sync has stopped.
     pub async fn next(&mut self) -> Option<ToSession> {
         let message = self.messages.recv().await?;
+        Some(self.taken(message))
+    }
+
+    /// The same if it is there already.
+    pub fn try_next(&mut self) -> Option<ToSession> {
+        let message = self.messages.try_recv().ok()?;
+        Some(self.taken(message))
+    }
+
+    fn taken(&self, message: ToSession) -> ToSession {
         if let ToSession::Message(message) = &message {
             self.unread.taken(message);
         }
-        Some(message)
+        message
     }
 
-    /// Says something on behalf of the replica. Waits while the hub has much to do.
-    ///
-    /// # Errors
-    /// When the sync has stopped.
+    /// What says something on behalf of the replica.
     pub fn speaker(&self) -> Speaker {
         Speaker { number: self.number, inputs: self.inputs.clone() }
     }
@@ -220,6 +227,16 @@ impl Driver {
     pub async fn control(&self, control: Control) -> Result<(), Stopped> {
         let (reply, done) = oneshot::channel();
         self.send(Event::Control { control, reply }).await?;
+        done.await.map_err(|_| Stopped)
+    }
+
+    /// Waits until what was given to the folder before this call is done.
+    ///
+    /// # Errors
+    /// When the sync has stopped.
+    pub async fn settled(&self) -> Result<(), Stopped> {
+        let (reply, done) = oneshot::channel();
+        self.jobs.send(Job::Settled { reply }).map_err(|_| Stopped)?;
         done.await.map_err(|_| Stopped)
     }
 

@@ -22,7 +22,7 @@ use crate::tree::{Ignores, Problems, ReplicaTrees, Triple};
 
 pub mod decide;
 mod moves;
-mod name;
+pub mod name;
 mod settle;
 #[cfg(test)]
 mod tests;

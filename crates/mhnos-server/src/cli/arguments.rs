@@ -66,8 +66,7 @@ pub(crate) enum Question {
     #[command(subcommand)]
     Origins(OriginsCommand),
     /// How the workspace and the browsers' disks stand to each other, and what to do about conflicts
-    // Hidden until the runtime serves sync: the engine and the wire are there, what connects them is not.
-    #[command(subcommand, hide = true)]
+    #[command(subcommand)]
     Sync(SyncCommand),
     /// Open the runtime's own page in the browser: answer pages that wait, see and end programs
     Console(ConsoleArguments),

@@ -1,11 +1,15 @@
 //! Tells a 2.0 client what happens, in place of its asking again and again.
 
+use std::sync::Arc;
+
 use mhnos_process::ProcessEvent;
 use mhnos_protocol::limits;
 use mhnos_protocol::v2::{Event, Reply, Topic};
+use mhnos_sync::hub::status::Status;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Session;
 use super::v2::shown;
@@ -34,6 +38,8 @@ impl Subscription {
         let mut events = session.runtime.table.subscribe();
         let mut lines = session.runtime.log_lines.subscribe();
         let mut pages = session.runtime.trust.subscribe();
+        let mut sync = session.runtime.sync.changes();
+        let mut sync_told = Instant::now() - limits::SYNC_CHANGED_INTERVAL;
         let mut health = interval(limits::HEALTH_INTERVAL);
         health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wants = move |topic| topics.contains(&topic);
@@ -55,6 +61,11 @@ impl Subscription {
                         Err(RecvError::Lagged(events)) => Some(Event::Missed { events }),
                         Err(RecvError::Closed) => return,
                     },
+                    Some(()) = sync_changed(&mut sync, sync_told), if wants(Topic::Sync) => {
+                        sync_told = Instant::now();
+                        let status = Arc::clone(&sync.borrow_and_update());
+                        Some(Event::SyncChanged { status: session.runtime.sync.shown(&session.principal, &status) })
+                    },
                     _ = health.tick(), if wants(Topic::Health) => Some(Event::Health {
                         uptime: session.runtime.uptime(),
                         memory: mhnos_process::system::own_memory(),
@@ -69,6 +80,16 @@ impl Subscription {
         });
         Ok(Self { task })
     }
+}
+
+/// How sync stands has changed, and the last word on it is not too young. Never, once the sync has stopped.
+async fn sync_changed(sync: &mut watch::Receiver<Arc<Status>>, told: Instant) -> Option<()> {
+    if sync.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    sync.mark_changed();
+    sleep_until(told + limits::SYNC_CHANGED_INTERVAL).await;
+    Some(())
 }
 
 /// The event in the terms of the wire, if this client wants it and may see it.

@@ -10,14 +10,17 @@ use mhnos_process::{EndReason, signal};
 use mhnos_protocol::frame::{Header, Kind};
 use mhnos_protocol::v2::{self, ErrorCode, Reply, Request};
 use mhnos_protocol::{Malformed, RequestId, limits};
+use mhnos_sync::hub::Control;
 
 use super::events::Subscription;
 use super::outbox::{Outgoing, Viewer};
+use super::sync::SyncSessions;
 use super::transfers::Transfers;
 use super::{id_of, input, resize, too_large_sentence};
 use crate::gate::Principal;
 use crate::origin::Origin;
 use crate::runtime::{self, Failure, Killed, Launch, RuntimeProcess};
+use crate::sync::Opening;
 use crate::trust::{Access, Decision};
 use crate::websocket::Incoming;
 use crate::workspace::now;
@@ -25,6 +28,7 @@ use crate::workspace::now;
 pub(super) struct Session {
     shared: super::Session,
     transfers: Transfers,
+    syncs: SyncSessions,
     views: HashSet<u32>,
     /// Processes whose slow reading of input is being reported on.
     reporting: Arc<Mutex<HashSet<u32>>>,
@@ -41,7 +45,15 @@ impl Session {
         };
         shared.reply_v2(welcome).await;
         let transfers = Transfers::default();
-        Self { shared, transfers, views: HashSet::new(), reporting: Arc::default(), subscription: None }
+        let syncs = SyncSessions::default();
+        Self {
+            shared,
+            transfers,
+            syncs,
+            views: HashSet::new(),
+            reporting: Arc::default(),
+            subscription: None,
+        }
     }
 
     pub(super) async fn refuse(&self, message: &Incoming, sentence: &str) {
@@ -178,24 +190,57 @@ impl Session {
                 shared.make_directory(id, path).await;
             }
             Request::Cancel { transfer } => {
-                self.transfers.cancel(transfer)?;
+                if !self.syncs.close(transfer) {
+                    self.transfers.cancel(transfer)?;
+                }
                 shared.reply_v2(Reply::Done { id }).await;
             }
-            Request::SyncOpen { .. }
-            | Request::SyncStatus
-            | Request::SyncConflicts
-            | Request::SyncResolve { .. }
-            | Request::SyncVersions { .. }
-            | Request::SyncRestore { .. }
-            | Request::SyncPause
-            | Request::SyncResume
-            | Request::SyncRescan
-            | Request::SyncConfirm { .. } => {
-                let error =
-                    "two-way sync is not part of this version yet: use `mhnos-runtime push` and `pull`";
-                return Err(Failure::new(ErrorCode::Forbidden, error));
+            Request::SyncOpen { replica, name, sequence, digest, window } => {
+                let opening = Opening { replica, name, sequence, digest, window };
+                self.syncs.open(shared, id, opening).await?;
             }
+            Request::SyncStatus => {
+                shared.reply_v2(Reply::SyncStatus { id, status: runtime.sync.status(principal) }).await;
+            }
+            Request::SyncConflicts => {
+                let conflicts = runtime.sync.conflicts(&runtime.workspace);
+                shared.reply_v2(Reply::SyncConflicts { id, conflicts }).await;
+            }
+            Request::SyncResolve { path, keep } => {
+                let permit = runtime.permit_files(principal).await?;
+                runtime.sync.resolve(&path, keep).await?;
+                drop(permit);
+                shared.reply_v2(Reply::Done { id }).await;
+            }
+            Request::SyncVersions { path } => {
+                let versions = runtime.sync.versions(path.as_deref()).await?;
+                shared.reply_v2(Reply::SyncVersions { id, versions }).await;
+            }
+            Request::SyncRestore { version, path } => {
+                let permit = runtime.permit_files(principal).await?;
+                runtime.sync.restore(version, path.as_deref()).await?;
+                drop(permit);
+                shared.reply_v2(Reply::Done { id }).await;
+            }
+            Request::SyncConfirm { halt, replica } => {
+                let permit = runtime.permit_files(principal).await?;
+                runtime.sync.confirm(principal, halt, replica.as_deref()).await?;
+                drop(permit);
+                shared.reply_v2(Reply::Done { id }).await;
+            }
+            // These stop, or make work for, every replica of every page.
+            Request::SyncPause => self.sync_control(id, Control::Pause).await?,
+            Request::SyncResume => self.sync_control(id, Control::Resume).await?,
+            Request::SyncRescan => self.sync_control(id, Control::Rescan).await?,
         }
+        Ok(())
+    }
+
+    async fn sync_control(&self, id: Option<RequestId>, control: Control) -> Result<(), Failure> {
+        let shared = &self.shared;
+        shared.runtime.only_control(&shared.principal)?;
+        shared.runtime.sync.control(control).await?;
+        shared.reply_v2(Reply::Done { id }).await;
         Ok(())
     }
 
@@ -221,9 +266,7 @@ impl Session {
         match header.kind {
             Kind::Input => self.take_input(header.channel, content).await,
             Kind::File => self.transfers.take_block(header, content).await,
-            Kind::Sync => {
-                Err(Failure::new(ErrorCode::NotFound, format!("no sync session {} is open", header.channel)))
-            }
+            Kind::Sync => self.syncs.take(header, content).await,
             Kind::Stdout | Kind::Stderr => {
                 Err(Failure::new(ErrorCode::Malformed, "output comes from the runtime and is not sent to it"))
             }

@@ -51,6 +51,9 @@ pub(super) enum Job {
         path: RelativePath,
         reply: oneshot::Sender<io::Result<Option<Node>>>,
     },
+    Settled {
+        reply: oneshot::Sender<()>,
+    },
     /// The watch has something.
     Wake,
     Stop,
@@ -167,6 +170,7 @@ impl Folder<'_> {
             }
             Job::Keep { path, reply } => drop(reply.send(self.host.keep(&path))),
             Job::Node { path, reply } => drop(reply.send(self.host.node_at(&path))),
+            Job::Settled { reply } => drop(reply.send(())),
             Job::Wake | Job::Stop => {}
         }
     }

@@ -169,7 +169,7 @@ pub(super) fn run(
         outside.carry_out(hub.handle(input));
         while let Some(session) = outside.overfull.pop() {
             if let Some(open) = outside.sessions.remove(&session) {
-                let reason = "it asked for more than it read: open it again";
+                let reason = "asked for more than it read";
                 let _ = open.messages.send(ToSession::Ended(reason.into()));
                 outside.carry_out(hub.handle(Input::Closed { session }));
             }
@@ -190,9 +190,6 @@ pub(super) fn run(
         if let Some(reply) = told {
             let _ = reply.send(());
         }
-    }
-    for open in outside.sessions.into_values() {
-        let _ = open.messages.send(ToSession::Ended("the runtime was stopped".into()));
     }
     // Only after what was given out before: so nothing is cut off in the middle.
     let _ = outside.jobs.send(Job::Stop);

@@ -32,6 +32,8 @@ pub enum Control {
         /// What is to be kept.
         keep: Keep,
     },
+    /// Sessions of all replicas whose key begins with this are ended, and none of what they sent is begun any more.
+    Disconnect(String),
     /// A replica is not to be remembered. It joins by union when it comes again.
     Forget(Arc<str>),
 }
@@ -61,6 +63,11 @@ impl Hub {
                 self.conflicts.insert(conflict.copy.clone(), conflict);
             }
             Control::Resolve { copy, keep } => self.resolve(copy, keep),
+            Control::Disconnect(beginning) => {
+                let keys: Vec<_> =
+                    self.replicas.keys().filter(|key| key.starts_with(&beginning)).cloned().collect();
+                keys.iter().for_each(|key| self.end(key, "is no longer allowed"));
+            }
             Control::Forget(key) => {
                 self.end(&key, "is no longer remembered");
                 // Orders the host was given for it are still under way.

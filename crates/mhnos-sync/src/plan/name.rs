@@ -9,7 +9,7 @@ const REPLICA_BYTES: usize = 32;
 ///
 /// # Errors
 /// When the path would be too long. The name itself is shortened to fit.
-pub(super) fn conflict_copy(path: &RelativePath, replica: &str, n: usize) -> Result<RelativePath, PathError> {
+pub fn conflict_copy(path: &RelativePath, replica: &str, n: usize) -> Result<RelativePath, PathError> {
     let name = path.name();
     // A name that begins with a dot has no ending because of it.
     let (stem, ending) = match name.rfind('.') {
