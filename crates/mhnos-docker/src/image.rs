@@ -186,9 +186,11 @@ fn of_build(event: BuildInfo) -> Vec<Progress> {
         .collect()
 }
 
-/// `Step 3/30 : RUN true`.
+/// `Step 3/30 : RUN true`; Podman counts within each stage: `[2/5] STEP 3/30: RUN true`.
 fn step(line: &str) -> Option<Progress> {
-    let (count, what) = line.strip_prefix("Step ")?.split_once(" : ")?;
+    let of_podman = || line.strip_prefix('[')?.split_once("] STEP ")?.1.split_once(": ");
+    let (count, what) =
+        line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : ")).or_else(of_podman)?;
     let (number, of) = count.split_once('/')?;
     Some(Progress::Step { number: number.parse().ok()?, of: of.parse().ok()?, what: what.into() })
 }
@@ -230,6 +232,10 @@ mod tests {
         let event = |text: &str| of_build(BuildInfo { stream: Some(text.into()), ..BuildInfo::default() });
         assert_eq!(
             event("Step 3/30 : RUN true\n"),
+            [Progress::Step { number: 3, of: 30, what: "RUN true".into() }]
+        );
+        assert_eq!(
+            event("[2/5] STEP 3/30: RUN true"),
             [Progress::Step { number: 3, of: 30, what: "RUN true".into() }]
         );
         assert_eq!(event("one\r\n\ntwo"), [Progress::Line("one".into()), Progress::Line("two".into())]);

@@ -7,7 +7,7 @@
 //! What runs is told by what the engine says, never by what was done earlier: a container that was removed by hand, made by
 //! `docker compose` or changed since is seen as it is each time.
 //!
-//! Podman is spoken to through the same interface, which it imitates. It is found and used, but nothing here has been tested with it.
+//! Podman is spoken to through the same interface, which it imitates; it counts its steps in another way ([`image`]). No test runs on it.
 
 mod about;
 pub mod container;
