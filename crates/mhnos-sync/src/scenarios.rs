@@ -7,6 +7,9 @@ use crate::hub::status::Phase;
 use crate::simulator::world::World;
 
 mod edits;
+mod lines;
+mod names;
+mod safety;
 
 /// A host and replicas that all have these files, in step.
 fn in_step(replicas: usize, files: &[(&str, &str)]) -> World {

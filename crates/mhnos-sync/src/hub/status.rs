@@ -147,7 +147,12 @@ impl Hub {
             }
         }
         let replicas = self.replicas.iter().map(|(key, replica)| {
-            let refused = replica.reasons.iter().map(|((_, path), reason)| (path.to_string(), reason));
+            // What both sides have by now needs no order any more, whatever became of the last one.
+            let refused = replica
+                .reasons
+                .iter()
+                .filter(|((_, path), _)| replica.trees.differences().contains_key(path));
+            let refused = refused.map(|((_, path), reason)| (path.to_string(), reason));
             let still = |path: &str| RelativePath::new(path).is_ok_and(|path| replica.held.contains(&path));
             let nameless = replica.nameless.iter().filter(|(path, _)| still(path));
             let nameless = nameless.map(|(path, reason)| (path.clone(), reason));

@@ -36,6 +36,7 @@ pub(crate) struct Replica {
     pub(crate) hints: Vec<RelativePath>,
     /// Small content sent and not answered, by order.
     unanswered: BTreeMap<u64, u64>,
+    sent: u64,
     /// Nothing is read from its line, and nothing written to it.
     pub(crate) frozen: bool,
     /// Why its sessions were ended by the hub.
@@ -101,6 +102,7 @@ impl World {
             from: VecDeque::new(),
             hints: Vec::new(),
             unanswered: BTreeMap::new(),
+            sent: 0,
             frozen: false,
             ended: Vec::new(),
         });
@@ -158,9 +160,9 @@ impl World {
                 _ => 0,
             };
             replica.unanswered.insert(*number, bytes);
-            let sent: u64 = replica.unanswered.values().sum();
+            replica.sent += bytes;
             assert!(
-                sent <= replica.window.max(BLOCK_BYTES),
+                replica.sent <= replica.window.max(BLOCK_BYTES),
                 "more content was sent than the replica has room for"
             );
             assert!(replica.unanswered.len() <= UNANSWERED_ORDERS, "more orders than may be unanswered");
@@ -282,7 +284,7 @@ impl World {
         let replica = &mut self.replicas[at];
         let (Some(session), Some(message)) = (replica.session, replica.from.pop_front()) else { return };
         if let FromReplica::Outcome { order, .. } = &message {
-            replica.unanswered.remove(order);
+            replica.sent -= replica.unanswered.remove(order).unwrap_or(0);
         }
         self.note(|| format!("{} says {}", at + 1, said(&message)));
         self.handle(Input::Message { session, message });
@@ -394,6 +396,13 @@ impl World {
         self.settle();
     }
 
+    /// The same without one that is away.
+    pub(crate) fn sync_but(&mut self, away: usize) {
+        self.replicas[away].frozen = true;
+        self.sync();
+        self.replicas[away].frozen = false;
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.hub.status()
     }
@@ -421,6 +430,7 @@ impl Replica {
         self.to.clear();
         self.from.clear();
         self.unanswered.clear();
+        self.sent = 0;
     }
 }
 
@@ -456,9 +466,12 @@ fn write_down(saved: &mut Saved, change: Change) {
         Change::Host { path, node: None } => drop(saved.host.remove(&path)),
         Change::Row { key, row } => {
             if let Some(replica) = saved.replicas.iter_mut().find(|it| it.header.key == key) {
-                replica.rows.retain(|old| old.path != row.path);
-                if row.base.is_some() || row.observed.is_some() {
-                    replica.rows.push(row);
+                let is_empty = row.base.is_none() && row.observed.is_none();
+                match replica.rows.binary_search_by(|old| old.path.cmp(&row.path)) {
+                    Ok(at) if is_empty => drop(replica.rows.remove(at)),
+                    Ok(at) => replica.rows[at] = row,
+                    Err(_) if is_empty => {}
+                    Err(at) => replica.rows.insert(at, row),
                 }
             }
         }
