@@ -130,15 +130,15 @@ fn script(folder: &Path, node: &Path, script: &str, arguments: &[&str]) -> Resul
     program::run(Command::new(node).arg(file).args(arguments).current_dir(folder))
 }
 
-/// Installs the dependencies, unless those of this lock file are there.
-fn install(folder: &Path) -> Result<()> {
+/// Installs the dependencies of a folder, unless those of its lock file are there.
+pub(crate) fn install(folder: &Path) -> Result<()> {
     let lock_file = folder.join("package-lock.json");
     let lock = fs::read(&lock_file).map_err(Failure::file("read", &lock_file))?;
     let installed = folder.join("node_modules/.installed-lock.json");
     if fs::read(&installed).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    println!("setup: installing what the client is built with");
+    println!("setup: installing what {} is built with", folder.display());
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress"])
         .arg("--loglevel=error")

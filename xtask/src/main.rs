@@ -19,6 +19,7 @@ mod program;
 mod run;
 mod setup;
 mod test;
+mod ui;
 
 use clap::{Parser, Subcommand};
 use failure::Result;

@@ -5,7 +5,7 @@
 
 use crate::checkout::{Checkout, Profile};
 use crate::failure::Result;
-use crate::{client, program, setup};
+use crate::{client, program, setup, ui};
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -14,6 +14,7 @@ use std::process::Command;
 pub(crate) fn run(checkout: &Checkout, serve_arguments: &[OsString]) -> Result<Infallible> {
     setup::for_running()?;
     client::build(checkout)?;
+    ui::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
     let mut serve = Command::new(runtime);
     serve.arg("serve").args(serve_arguments);

@@ -12,7 +12,7 @@ mod report;
 use crate::checkout::{Checkout, Profile};
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Tools};
-use crate::{client, fuzz, generate, program};
+use crate::{client, fuzz, generate, program, ui};
 use report::{Report, Step};
 use std::env;
 use std::ffi::OsString;
@@ -38,6 +38,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     let everything = filter.is_empty();
     // Before all that compiles the runtime, which has the client's bundle in it.
     report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
     if everything {
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
@@ -50,6 +51,8 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
         report.step_needing("client types", &tools, |tools| client::check(checkout, &tools.node()));
         report.step_needing("client package", &tools, |tools| client::check_package(checkout, &tools.node()));
         report.step_needing("client tests", &tools, |tools| client::test(checkout, &tools.node()));
+        report.step_needing("page types", &tools, |tools| ui::check(checkout, &tools.node()));
+        report.step_needing("page tests", &tools, |tools| ui::test(checkout, &tools.node()));
     }
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     let prepared = prepared(tools.as_ref(), runtime.as_deref());

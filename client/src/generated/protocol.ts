@@ -111,7 +111,11 @@ signal?: string,
 /**
  * Milliseconds until what is left is forced; absent: 5 s.
  */
-grace?: number, } | { "type": "list" } | { "type": "status" } | { "type": "ping" } | { "type": "subscribe", 
+grace?: number, } | { "type": "restart", 
+/**
+ * The process.
+ */
+pid: number, } | { "type": "list" } | { "type": "status" } | { "type": "ping" } | { "type": "subscribe", 
 /**
  * What to be told of.
  */
@@ -143,7 +147,15 @@ origin?: string,
 /**
  * For the next connection of a page that is connected: good for a day in place of half a minute.
  */
-resume?: boolean, } | { "type": "listFiles", 
+resume?: boolean, } | { "type": "audit", 
+/**
+ * How many, at most 1,000.
+ */
+tail: number, } | { "type": "log", 
+/**
+ * How many, at most 5,000.
+ */
+tail: number, } | { "type": "doctor" } | { "type": "listFiles", 
 /**
  * A path of the workspace; absent: all of it.
  */
@@ -426,7 +438,35 @@ url: string,
 /**
  * Seconds for which it is good.
  */
-lifetime: number, } | { "type": "status", 
+lifetime: number, } | { "type": "audit", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * Oldest first.
+ */
+entries: Array<AuditEntry>, } | { "type": "log", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * Oldest first.
+ */
+lines: Array<LogLine>, } | { "type": "doctor", 
+/**
+ * Of the request.
+ */
+id: RequestId | null, 
+/**
+ * Whether nothing failed.
+ */
+healthy: boolean, 
+/**
+ * What was looked at.
+ */
+checks: Array<DoctorCheck>, } | { "type": "status", 
 /**
  * Of the request.
  */
@@ -712,6 +752,69 @@ connections: number,
  * Counts.
  */
 counts: ProcessCounts, };
+
+/**
+ * A line of the audit log.
+ */
+export type AuditEntry = { 
+/**
+ * Counts from 1, and goes on through restarts.
+ */
+number: number, 
+/**
+ * Milliseconds since 1970.
+ */
+time: number, 
+/**
+ * What happened, in words.
+ */
+text: string, };
+
+/**
+ * A line of the runtime's own log.
+ */
+export type LogLine = { 
+/**
+ * `error`, `warn`, `info`, `debug` or `trace`.
+ */
+level: string, 
+/**
+ * Milliseconds since 1970.
+ */
+time: number, 
+/**
+ * The line.
+ */
+message: string, };
+
+/**
+ * What one check of `doctor` found.
+ */
+export type DoctorCheck = { 
+/**
+ * What was looked at.
+ */
+name: string, 
+/**
+ * `ok`, `warn` (something will not work, but the runtime does) or `fail` (the runtime does not work).
+ */
+status: string, 
+/**
+ * What is the case.
+ */
+found: string, 
+/**
+ * What to do about it.
+ */
+advice?: string, 
+/**
+ * Where the program is, where one was looked for.
+ */
+path?: string, 
+/**
+ * Its version.
+ */
+version?: string, };
 
 /**
  * A web page the runtime knows.

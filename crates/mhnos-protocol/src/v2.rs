@@ -18,7 +18,8 @@ mod sync;
 pub mod typescript;
 
 pub use facts::{
-    Access, Exit, FileEntry, KnownOrigin, Member, OriginState, Process, Signal, SkippedFile, Status,
+    Access, AuditEntry, DoctorCheck, Exit, FileEntry, KnownOrigin, LogLine, Member, OriginState, Process,
+    Signal, SkippedFile, Status,
 };
 pub use reply::{ErrorCode, Event, Reply};
 pub use request::{Message, Request, Spawn, TerminalSize, Topic, parse};

@@ -2,10 +2,12 @@
 //! subscribed.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use mhnos_protocol::limits;
+use serde::Deserialize;
 use tokio::sync::broadcast;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -19,6 +21,12 @@ use crate::workspace::now;
 
 /// Days of which the log is kept.
 const DAYS: usize = 7;
+
+/// What the names of the log's files begin with.
+const FILE_PREFIX: &str = "runtime.log";
+
+/// Of the files, so much is read back.
+const HISTORY_BYTES: u64 = 4 << 20;
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ pub fn begin(level: &str, folder: &Path) -> (LogLines, Option<WorkerGuard>) {
     let _ = std::fs::create_dir_all(folder);
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
-        .filename_prefix("runtime.log")
+        .filename_prefix(FILE_PREFIX)
         .max_log_files(DAYS)
         .build(folder);
     let (file, guard, failure) = match appender {
@@ -83,6 +91,63 @@ pub fn begin(level: &str, folder: &Path) -> (LogLines, Option<WorkerGuard>) {
         tracing::warn!(folder = %folder.display(), %error, "the log is not kept in a file");
     }
     (lines, guard)
+}
+
+/// The last lines of the log's files, oldest first: at most so many, and at most those of the last [`HISTORY_BYTES`].
+///
+/// # Errors
+/// When the folder or a file cannot be read. One that was never written to is empty.
+pub fn history(folder: &Path, lines: usize) -> io::Result<Vec<LogLine>> {
+    let mut files = Vec::new();
+    match folder.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => {
+            for entry in entries? {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(FILE_PREFIX) {
+                    files.push((entry.metadata()?.modified()?, entry.path()));
+                }
+            }
+        }
+    }
+    files.sort();
+    let (mut found, mut bytes) = (Vec::new(), HISTORY_BYTES);
+    for (_, path) in files.iter().rev() {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let from = length.saturating_sub(bytes);
+        bytes -= length - from;
+        file.seek(SeekFrom::Start(from))?;
+        let mut text = Vec::new();
+        file.take(length - from).read_to_end(&mut text)?;
+        // Where it was cut, the first line is no JSON and falls out.
+        found.extend(text.split(|byte| *byte == b'\n').rev().filter_map(kept_line));
+        if found.len() >= lines || bytes == 0 {
+            break;
+        }
+    }
+    found.truncate(lines);
+    found.reverse();
+    Ok(found)
+}
+
+/// A line of a file as it was shown live.
+fn kept_line(line: &[u8]) -> Option<LogLine> {
+    #[derive(Deserialize)]
+    struct Kept {
+        timestamp: String,
+        level: String,
+        fields: serde_json::Map<String, serde_json::Value>,
+    }
+    let kept: Kept = serde_json::from_slice(line).ok()?;
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut message = kept.fields.get("message").map(text).unwrap_or_default();
+    for (name, value) in kept.fields.iter().filter(|(name, _)| *name != "message") {
+        let _ = write!(message, " {name}={}", text(value));
+    }
+    let timestamp: jiff::Timestamp = kept.timestamp.parse().ok()?;
+    let time = u64::try_from(timestamp.as_millisecond()).unwrap_or_default();
+    Some(LogLine { level: kept.level.to_ascii_lowercase(), time, message })
 }
 
 /// Hands lines to subscribers.

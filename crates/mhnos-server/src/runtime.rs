@@ -3,6 +3,7 @@
 //! Both protocols come here with the same few questions; what differs is only how they are asked and answered
 //! ([`crate::connection`]).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +28,7 @@ use crate::trust::audit::Fact;
 use crate::trust::{Access, DecideError, Decision, Permit, Trust};
 use crate::workspace::{FileError, Workspace};
 
+mod inspect;
 mod launch;
 mod write;
 
@@ -46,6 +48,21 @@ pub struct Tag {
     pub args: Vec<String>,
     /// Who started it.
     pub owner: Principal,
+    /// What else it was asked for with, to start it anew.
+    pub again: Again,
+}
+
+/// What a program is started anew with, beside what its [`Tag`] says.
+#[derive(Debug)]
+pub struct Again {
+    /// As [`Launch::cwd`].
+    cwd: Option<String>,
+    /// As [`Launch::env`].
+    env: BTreeMap<String, String>,
+    /// As [`Launch::timeout`].
+    timeout: Option<u64>,
+    /// As [`Launch::terminal`].
+    terminal: Option<v2::TerminalSize>,
 }
 
 /// A process of this runtime.

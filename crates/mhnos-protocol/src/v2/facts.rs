@@ -110,6 +110,54 @@ pub struct Status {
     pub counts: ProcessCounts,
 }
 
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// Counts from 1, and goes on through restarts.
+    pub number: u64,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// A line of the runtime's own log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLine {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// The line.
+    pub message: String,
+}
+
+/// What one check of `doctor` found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DoctorCheck {
+    /// What was looked at.
+    pub name: String,
+    /// `ok`, `warn` (something will not work, but the runtime does) or `fail` (the runtime does not work).
+    pub status: String,
+    /// What is the case.
+    pub found: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub advice: Option<String>,
+    /// Where the program is, where one was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub path: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub version: Option<String>,
+}
+
 /// A web page the runtime knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::facts::{Exit, FileEntry, KnownOrigin, Member, Process, SkippedFile, Status};
+use super::facts::{
+    AuditEntry, DoctorCheck, Exit, FileEntry, KnownOrigin, LogLine, Member, Process, SkippedFile, Status,
+};
 use super::sync::{Conflict, SyncStatus, Version};
 use crate::{ProcessCounts, RequestId, to_json};
 
@@ -111,6 +113,29 @@ pub enum Reply {
         url: String,
         /// Seconds for which it is good.
         lifetime: u64,
+    },
+    /// What was written down about who was let in and what was started.
+    Audit {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// Oldest first.
+        entries: Vec<AuditEntry>,
+    },
+    /// Lines of the runtime's own log.
+    Log {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// Oldest first.
+        lines: Vec<LogLine>,
+    },
+    /// What works on this machine and what does not.
+    Doctor {
+        /// Of the request.
+        id: Option<RequestId>,
+        /// Whether nothing failed.
+        healthy: bool,
+        /// What was looked at.
+        checks: Vec<DoctorCheck>,
     },
     /// Settings, limits and counts.
     Status {

@@ -71,6 +71,11 @@ pub enum Request {
         #[ts(optional)]
         grace: Option<u64>,
     },
+    /// Start a program anew as it was started, for whom it was started; if it still runs, it is ended first. Answer: `spawned`.
+    Restart {
+        /// The process.
+        pid: u32,
+    },
     /// All processes, ended ones that are still attachable included. Answer: `processes`.
     List,
     /// Settings, limits and counts. Answer: `status`.
@@ -120,6 +125,18 @@ pub enum Request {
         #[ts(as = "Option<_>", optional)]
         resume: bool,
     },
+    /// The last lines of the audit log. Only for local programs. Answer: `audit`.
+    Audit {
+        /// How many, at most 1,000.
+        tail: u32,
+    },
+    /// The last lines of the runtime's own log, from its files. Only for local programs. Answer: `log`.
+    Log {
+        /// How many, at most 5,000.
+        tail: u32,
+    },
+    /// What works on this machine and what does not, looked at now; takes seconds. Only for local programs. Answer: `doctor`.
+    Doctor,
     /// The files below a path. Answer: one or more `files`.
     ListFiles {
         /// A path of the workspace; absent: all of it.

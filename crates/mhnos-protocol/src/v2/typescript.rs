@@ -42,6 +42,9 @@ pub fn typescript() -> String {
     add::<v2::Member>(&mut module, &config);
     add::<v2::Process>(&mut module, &config);
     add::<v2::Status>(&mut module, &config);
+    add::<v2::AuditEntry>(&mut module, &config);
+    add::<v2::LogLine>(&mut module, &config);
+    add::<v2::DoctorCheck>(&mut module, &config);
     add::<v2::KnownOrigin>(&mut module, &config);
     add::<v2::OriginState>(&mut module, &config);
     add::<v2::Access>(&mut module, &config);

@@ -3,7 +3,7 @@
 //! Reads the files of the state folder; no runtime needs to run.
 
 use mhnos_server::state::StateDirectory;
-use mhnos_server::trust::audit::{self, Entry, Fact};
+use mhnos_server::trust::audit::{self, Entry};
 
 use super::arguments::AuditArguments;
 use super::failure::{FAILURE, Failure, SUCCESS};
@@ -43,22 +43,5 @@ pub(crate) fn run(state: &StateDirectory, arguments: &AuditArguments, as_json: b
 }
 
 fn line(entry: &Entry) -> String {
-    let what = match &entry.fact {
-        Fact::Started { version, sandbox } => format!("runtime {version} started, sandbox: {sandbox}"),
-        Fact::Stopped => "runtime stopped".into(),
-        Fact::Connected { by } => format!("connected: {by}"),
-        Fact::Asked { origin } => format!("asked about {origin}"),
-        Fact::Allowed { origin, access, once } => {
-            format!("allowed {origin}: {access}{}", if *once { ", once" } else { "" })
-        }
-        Fact::Denied { origin } => format!("denied {origin}"),
-        Fact::Revoked { origin } => format!("revoked {origin}"),
-        Fact::Spawned { pid, by, program, directory } => {
-            format!("started {pid} for {by}: {program} in {directory}")
-        }
-        Fact::Killed { pid, by, signal } => format!("{signal} to {pid} for {by}"),
-        Fact::TicketIssued { by } => format!("ticket for {by}"),
-        Fact::Mended { bytes } => format!("half a line of {bytes} bytes was taken off"),
-    };
-    format!("{}  {}\n", moment(entry.time), plain(&what))
+    format!("{}  {}\n", moment(entry.time), plain(&entry.fact.to_string()))
 }

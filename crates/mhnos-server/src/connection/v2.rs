@@ -150,6 +150,16 @@ impl Session {
                 let processes = runtime.processes(principal).iter().map(|process| shown(process)).collect();
                 shared.reply_v2(Reply::Processes { id, processes, counts: runtime.counts() }).await;
             }
+            Request::Restart { pid } => shared.restart_v2(id, pid).await,
+            Request::Audit { tail } => {
+                let entries = runtime.audit_tail(principal, tail).await?;
+                shared.reply_v2(Reply::Audit { id, entries }).await;
+            }
+            Request::Log { tail } => {
+                let lines = runtime.log_tail(principal, tail).await?;
+                shared.reply_v2(Reply::Log { id, lines }).await;
+            }
+            Request::Doctor => shared.doctor(id).await,
             Request::Origins => {
                 runtime.only_control(principal)?;
                 shared.reply_v2(Reply::Origins { id, origins: runtime.trust.known() }).await;
@@ -345,6 +355,34 @@ impl super::Session {
                         }
                         None => session.reply_v2(reply).await,
                     }
+                }
+                Err(failure) => session.fail_v2(id, failure).await,
+            }
+            drop(leave);
+        });
+    }
+
+    async fn restart_v2(&self, id: Option<RequestId>, pid: u32) {
+        let leave = self.leave().await;
+        let session = self.clone();
+        tokio::spawn(async move {
+            match session.runtime.restart(&session.principal, pid).await {
+                Ok(process) => session.reply_v2(Reply::Spawned { id, pid: process.pid() }).await,
+                Err(failure) => session.fail_v2(id, failure).await,
+            }
+            drop(leave);
+        });
+    }
+
+    /// In a task of its own: it takes seconds.
+    async fn doctor(&self, id: Option<RequestId>) {
+        let leave = self.leave().await;
+        let session = self.clone();
+        tokio::spawn(async move {
+            match session.runtime.doctor(&session.principal).await {
+                Ok(report) => {
+                    let (healthy, checks) = (report.healthy, report.checks);
+                    session.reply_v2(Reply::Doctor { id, healthy, checks }).await;
                 }
                 Err(failure) => session.fail_v2(id, failure).await,
             }

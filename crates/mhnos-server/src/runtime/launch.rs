@@ -11,7 +11,7 @@ use mhnos_process::{SpawnError, SpawnRequest, TerminalSize};
 use mhnos_protocol::v2::{self, ErrorCode};
 use mhnos_protocol::{ProcessKind, limits};
 
-use super::{Failure, Runtime, RuntimeProcess, Tag, no_longer_allowed};
+use super::{Again, Failure, Runtime, RuntimeProcess, Tag, no_longer_allowed};
 use crate::gate::Principal;
 use crate::own_command;
 use crate::state::random_hexadecimal;
@@ -87,6 +87,12 @@ impl Runtime {
             secret: random_hexadecimal::<24>(),
             terminal: terminal.is_some(),
         };
+        let again = Again {
+            cwd: launch.cwd,
+            env: launch.env.clone(),
+            timeout: launch.timeout,
+            terminal: launch.terminal,
+        };
         let intent = Intent { kind, command, arguments, environment: launch.env };
         let invocation = program::invocation(intent, &surroundings).map_err(|error| {
             let code = match error {
@@ -116,6 +122,7 @@ impl Runtime {
                 command: launch.command.unwrap_or_default(),
                 args: launch.args,
                 owner,
+                again,
             },
         };
         let program = request.program.clone();
@@ -146,6 +153,33 @@ impl Runtime {
             tracing::info!(pid, os_pid, program = %program.display(), %owner, "spawned");
         });
         Ok(process)
+    }
+
+    /// Starts a program anew as it was started, for whom it was started, once it has ended.
+    ///
+    /// # Errors
+    /// When there is no such process, it cannot be ended, or as [`Self::launch`].
+    pub async fn restart(&self, principal: &Principal, pid: u32) -> Result<Arc<RuntimeProcess>, Failure> {
+        let process = self.process(principal, pid)?;
+        let (tag, again) = (process.tag(), &process.tag().again);
+        // Before anything is ended: a program that could not be started anew goes on.
+        self.may_launch(&tag.owner)?;
+        if process.exit().is_none() {
+            match self.kill(principal, pid, None, limits::KILL_GRACE).await {
+                Err(failure) if failure.code != ErrorCode::Ended => return Err(failure),
+                _ => {}
+            }
+        }
+        let launch = Launch {
+            kind: tag.kind,
+            command: Some(tag.command.clone()).filter(|command| !command.is_empty()),
+            args: tag.args.clone(),
+            cwd: again.cwd.clone(),
+            env: again.env.clone(),
+            timeout: again.timeout,
+            terminal: again.terminal,
+        };
+        self.launch(tag.owner.clone(), launch).await
     }
 
     /// Whether this client may run programs.

@@ -4,6 +4,7 @@
 //! a file beside it (`audit.head`): a line that was changed, taken out, or cut off at the end is found by [`verify`]. Whoever can write in the state folder
 //! and takes the trouble can forge all of it; it is a record for the person, not a proof against them.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -87,6 +88,31 @@ pub enum Fact {
         /// Bytes taken off.
         bytes: u64,
     },
+}
+
+/// In words, for people.
+impl fmt::Display for Fact {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Started { version, sandbox } => {
+                write!(formatter, "runtime {version} started, sandbox: {sandbox}")
+            }
+            Self::Stopped => formatter.write_str("runtime stopped"),
+            Self::Connected { by } => write!(formatter, "connected: {by}"),
+            Self::Asked { origin } => write!(formatter, "asked about {origin}"),
+            Self::Allowed { origin, access, once } => {
+                write!(formatter, "allowed {origin}: {access}{}", if *once { ", once" } else { "" })
+            }
+            Self::Denied { origin } => write!(formatter, "denied {origin}"),
+            Self::Revoked { origin } => write!(formatter, "revoked {origin}"),
+            Self::Spawned { pid, by, program, directory } => {
+                write!(formatter, "started {pid} for {by}: {program} in {directory}")
+            }
+            Self::Killed { pid, by, signal } => write!(formatter, "{signal} to {pid} for {by}"),
+            Self::TicketIssued { by } => write!(formatter, "ticket for {by}"),
+            Self::Mended { bytes } => write!(formatter, "half a line of {bytes} bytes was taken off"),
+        }
+    }
 }
 
 /// One line.

@@ -197,6 +197,9 @@ fn id_of(reply: &Reply) -> Option<&RequestId> {
         | Reply::Done { id }
         | Reply::Processes { id, .. }
         | Reply::Status { id, .. }
+        | Reply::Audit { id, .. }
+        | Reply::Log { id, .. }
+        | Reply::Doctor { id, .. }
         | Reply::Origins { id, .. }
         | Reply::Ticket { id, .. }
         | Reply::SyncOpened { id, .. }

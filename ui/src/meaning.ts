@@ -1,0 +1,2 @@
+/** What a state means for the person. */
+export type Meaning = 'good' | 'busy' | 'needs' | 'failed' | 'idle';
