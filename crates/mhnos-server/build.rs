@@ -18,6 +18,9 @@ fn main() -> io::Result<()> {
 
     let pages = root.join("ui/dist");
     println!("cargo::rerun-if-changed={}", pages.display());
+    let kept = out.join("console");
+    fs::create_dir_all(&kept)?;
+    let mut count = 0;
     let mut assets = String::from("&[\n");
     for folder in ["", "assets"] {
         for path in if_there(files(&pages.join(folder)))? {
@@ -36,9 +39,12 @@ fn main() -> io::Result<()> {
                     )));
                 }
             };
+            // A copy of our own: the pages may be built anew while the compiler reads.
+            let kept = kept.join(format!("{count}"));
+            fs::copy(&path, &kept)?;
+            count += 1;
             assets.push_str(&format!(
-                "Asset {{ path: {name:?}, kind: {kind:?}, content: include_bytes!({:?}) }},\n",
-                path.canonicalize()?
+                "Asset {{ path: {name:?}, kind: {kind:?}, content: include_bytes!({kept:?}) }},\n"
             ));
         }
     }

@@ -20,7 +20,8 @@ export interface Notice {
   id: number;
   text: string;
   failed: boolean;
-  undo?: () => void | Promise<void>;
+  /** What takes it back, by the word on its button. */
+  back?: { word: string; perform: () => void | Promise<void> };
 }
 
 const NOTICE_TIME = 6000;
@@ -62,8 +63,8 @@ class Shell {
     this.question = question;
   }
 
-  tell(text: string, undo?: Notice['undo']): void {
-    this.#notice({ text, failed: false, ...(undo ? { undo } : {}) });
+  tell(text: string, back?: Notice['back']): void {
+    this.#notice({ text, failed: false, ...(back ? { back } : {}) });
   }
 
   fail(error: unknown): void {
