@@ -31,7 +31,7 @@ beforeEach(() => {
 afterEach(() => {
   cleanup();
   vi.restoreAllMocks();
-  runtime.processes.clear();
+  runtime.processes = new Map();
   shell.notices = [];
   shell.question = undefined;
   shell.paletteOpen = false;
@@ -81,7 +81,7 @@ test('several processes are ended only after a question that names them', async 
 
 describe('the palette', () => {
   test('finds by letters, and arrows and Enter choose', async () => {
-    runtime.processes.set(1000, process(1000));
+    runtime.processes = new Map([[1000, process(1000)]]);
     render(Palette);
     const field = screen.getByRole('combobox');
     await userEvent.type(field, 'opnod');

@@ -19,13 +19,14 @@ function environment() {
 }
 
 export class Runtime {
-  static async start({ allowedOrigins = [] } = {}) {
+  static async start({ allowedOrigins = [], flags = [] } = {}) {
     const runtime = new Runtime();
     // Real path: programs report the folder they run in with every symlink resolved.
     runtime.folder = await realpath(await mkdtemp(path.join(os.tmpdir(), 'mhnos-e2e-')));
     runtime.workspace = path.join(runtime.folder, 'workspace');
     runtime.stateFolder = path.join(runtime.folder, 'state');
     runtime.allowedOrigins = allowedOrigins;
+    runtime.flags = flags;
     await mkdir(runtime.workspace);
     try {
       await runtime.launch();
@@ -38,7 +39,7 @@ export class Runtime {
 
   // Starts the program; again on the same port after a `stop`.
   async launch() {
-    const flags = ['--workspace', this.workspace, '--state-dir', this.stateFolder];
+    const flags = ['--workspace', this.workspace, '--state-dir', this.stateFolder, ...this.flags];
     for (const origin of this.allowedOrigins) flags.push('--allow-origin', origin);
     const port = String(this.port ?? 0);
     this.child = spawn(runtimeBinary, ['serve', '--port', port, ...flags], {

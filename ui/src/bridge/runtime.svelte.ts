@@ -16,7 +16,6 @@ import {
   type Status,
   type SyncStatus,
 } from '@mhnos/runtime-client';
-import { SvelteMap } from 'svelte/reactivity';
 import { link } from './connection.svelte.ts';
 import { logs } from './logs.svelte.ts';
 
@@ -34,7 +33,8 @@ export interface Happening {
 }
 
 class RuntimeState {
-  processes = new SvelteMap<number, Process>();
+  /** By their numbers. Another map when anything in it is different: hundreds change at once, and cost one update. */
+  processes = $state.raw<ReadonlyMap<number, Process>>(new Map());
   status = $state.raw<Status | undefined>();
   origins = $state.raw<KnownOrigin[]>([]);
   sync = $state.raw<SyncStatus | undefined>();
@@ -102,9 +102,7 @@ class RuntimeState {
   }
 
   #present(processes: Process[]): void {
-    const there = new Set(processes.map(({ pid }) => pid));
-    for (const pid of this.processes.keys()) if (!there.has(pid)) this.processes.delete(pid);
-    for (const process of processes) this.processes.set(process.pid, process);
+    this.processes = new Map(processes.map((process) => [process.pid, process]));
   }
 
   #take(): void {
@@ -169,10 +167,9 @@ class RuntimeState {
         }
       }
     }
-    for (const [pid, process] of changed) this.processes.set(pid, process);
+    if (changed.size > 0) this.processes = bounded(new Map([...this.processes, ...changed]));
     if (happened.length > 0) this.lately = [...happened.reverse(), ...this.lately].slice(0, 30);
     if (origins) void this.refreshOrigins().catch(() => undefined);
-    this.#forget();
   }
 
   /** Events were missed: what there is now is asked for. */
@@ -195,11 +192,6 @@ class RuntimeState {
     this.memoryHistory = [...this.memoryHistory, memory].slice(-HISTORY);
   }
 
-  #forget(): void {
-    const ended = [...this.processes.values()].filter(({ exit }) => exit);
-    for (const { pid } of ended.slice(0, Math.max(0, ended.length - ENDED_KEPT))) this.processes.delete(pid);
-  }
-
   /** Ends a process; by force at once, if so wanted. */
   async kill(pid: number, force = false): Promise<void> {
     await kill(link.live, pid, force ? 'SIGKILL' : 'SIGTERM', force ? 0 : 3_600_000);
@@ -209,6 +201,13 @@ class RuntimeState {
   async restart(pid: number): Promise<number> {
     return (await link.live.ask({ type: 'restart', pid }, 'spawned')).pid;
   }
+}
+
+/** Without the oldest of those that ended, where there are too many. */
+function bounded(processes: Map<number, Process>): Map<number, Process> {
+  const ended = [...processes.values()].filter(({ exit }) => exit);
+  for (const { pid } of ended.slice(0, Math.max(0, ended.length - ENDED_KEPT))) processes.delete(pid);
+  return processes;
 }
 
 /** A process as people call it. */
