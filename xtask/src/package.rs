@@ -15,7 +15,7 @@ mod tree;
 
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
-use crate::{client, program, setup};
+use crate::{client, program, setup, ui};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -105,6 +105,7 @@ impl Release {
 pub(crate) fn package(checkout: &Checkout, kinds: &[Kind]) -> Result<Vec<PathBuf>> {
     setup::for_packaging()?;
     client::build(checkout)?;
+    ui::build(checkout)?;
     let kinds = if kinds.is_empty() { &KINDS } else { kinds };
     let programs = Programs::build(checkout, kinds)?;
     let files = pack(checkout, kinds, &programs)?;
