@@ -23,7 +23,7 @@ pub mod v1;
 pub mod v2;
 
 pub use random::Random;
-pub use runtime::{Refused, Runtime, Setup, runtime_program, tools};
+pub use runtime::{Refused, Runtime, Setup, names_in, runtime_program, tools};
 
 /// A page that tests allow.
 pub const ORIGIN: &str = "http://localhost:8000";

@@ -228,6 +228,14 @@ impl Runtime {
         self.child.id() as i32
     }
 
+    /// The names in its workspace, in order, without the folder of two-way sync.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn names(&self) -> Vec<String> {
+        names_in(&self.workspace)
+    }
+
     /// Its workspace, without symbolic links in the path.
     pub fn workspace(&self) -> &Path {
         &self.workspace
@@ -306,4 +314,16 @@ impl Drop for Runtime {
             eprintln!("--- log of the runtime ---\n{}---", self.log());
         }
     }
+}
+
+/// The names in a workspace, in order, without the folder of two-way sync.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn names_in(workspace: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(workspace).expect("the workspace can be read");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name != ".mhnos-sync").collect();
+    names.sort();
+    names
 }

@@ -427,7 +427,7 @@ async fn a_block_that_does_not_fit_ends_its_transfer_and_leaves_nothing() {
     client.still_works().await;
     assert_eq!(std::fs::read(runtime.workspace().join("f")).unwrap(), b"old");
     let workspace = runtime.workspace().to_owned();
-    eventually("no unfinished file is left", || std::fs::read_dir(&workspace).unwrap().count() == 1).await;
+    eventually("no unfinished file is left", || mhnos_tests::names_in(&workspace).len() == 1).await;
 }
 
 #[tokio::test]

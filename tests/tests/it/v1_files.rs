@@ -4,18 +4,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mhnos_tests::Runtime;
 use mhnos_tests::v1::Client;
+use mhnos_tests::{Runtime, names_in};
 use serde_json::{Value, json};
-
-fn names(workspace: &std::path::Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(workspace)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
 
 #[tokio::test]
 async fn what_is_pushed_is_pulled_the_same() {
@@ -33,11 +24,7 @@ async fn what_is_pushed_is_pulled_the_same() {
     let results = client.push(files).await;
     assert_eq!(results, json!({"synced": 6, "failed": 0, "errors": []}));
     assert_eq!(std::fs::read(runtime.workspace().join("all.bin")).unwrap(), all);
-    assert_eq!(
-        names(runtime.workspace()),
-        ["all.bin", "deep", "empty", "folder", "grüße"],
-        "nothing else is left"
-    );
+    assert_eq!(runtime.names(), ["all.bin", "deep", "empty", "folder", "grüße"], "nothing else is left");
 
     let pulled = client.pull().await;
     let file = |path: &str| {
@@ -78,7 +65,7 @@ async fn all_names_of_a_file_push_the_same_file() {
         assert_eq!(results["synced"], 1, "{path}: {results}");
         assert_eq!(std::fs::read(runtime.workspace().join("a")).unwrap(), [number as u8], "{path}");
     }
-    assert_eq!(names(runtime.workspace()), ["a"]);
+    assert_eq!(runtime.names(), ["a"]);
 }
 
 #[tokio::test]
@@ -110,7 +97,7 @@ async fn each_file_has_a_fate_of_its_own() {
     assert!(of("/zero\0byte").contains("zero byte"), "{errors:?}");
     assert!(of(&long).contains("too long"), "{errors:?}");
     assert!(!of("/file").is_empty());
-    assert_eq!(names(runtime.workspace()), ["also good", "file", "folder", "good"]);
+    assert_eq!(runtime.names(), ["also good", "file", "folder", "good"]);
     assert_eq!(std::fs::read(runtime.workspace().join("file")).unwrap(), b"old");
 }
 
@@ -150,7 +137,7 @@ async fn a_file_whose_content_is_no_bytes_fails_with_its_message_and_nothing_is_
     ] {
         client.refusal(bad).await;
     }
-    assert_eq!(names(runtime.workspace()), Vec::<String>::new());
+    assert_eq!(runtime.names(), Vec::<String>::new());
     client.still_works().await;
 }
 
@@ -183,7 +170,7 @@ async fn no_symbolic_link_leads_a_push_or_a_pull_out() {
     // The link itself is replaced, never what it points to.
     assert_eq!(std::fs::read(runtime.workspace().join("link")).unwrap(), [1]);
     assert!(std::fs::symlink_metadata(runtime.workspace().join("link")).unwrap().is_file());
-    assert_eq!(names(&outside), ["secret"]);
+    assert_eq!(names_in(&outside), ["secret"]);
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
     assert!(
         runtime.workspace().join("outside/secret").exists(),
@@ -234,7 +221,7 @@ async fn a_folder_swapped_for_a_link_at_any_moment_leads_nothing_out() {
     }
     over.store(true, Ordering::SeqCst);
     swapper.join().unwrap();
-    assert_eq!(names(&outside), ["secret"]);
+    assert_eq!(names_in(&outside), ["secret"]);
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
 }
 
@@ -266,7 +253,7 @@ async fn whoever_reads_a_file_while_it_is_pushed_sees_it_whole() {
     over.store(true, Ordering::SeqCst);
     let versions = reader.join().expect("no reader saw half a file");
     assert!(!versions.is_empty());
-    assert_eq!(names(runtime.workspace()), ["f"]);
+    assert_eq!(runtime.names(), ["f"]);
 }
 
 #[tokio::test]
@@ -275,11 +262,12 @@ async fn a_file_keeps_its_mode_when_it_is_replaced() {
     let path = runtime.write("run.sh", "#!/bin/sh\n");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut client = Client::connect(&runtime).await;
-    let results =
-        client.push(json!([{"path": "/run.sh", "kind": "file", "content": [35], "mtime": 1000}])).await;
+    let results = client
+        .push(json!([{"path": "/run.sh", "kind": "file", "content": [35], "mtime": 4_000_000_000_000_u64}]))
+        .await;
     assert_eq!(results["synced"], 1);
     let metadata = std::fs::metadata(&path).unwrap();
-    assert_eq!((metadata.mode() & 0o777, metadata.mtime()), (0o755, 1));
+    assert_eq!((metadata.mode() & 0o777, metadata.mtime()), (0o755, 4_000_000_000));
 }
 
 #[tokio::test]
