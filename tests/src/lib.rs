@@ -2,7 +2,7 @@
 //!
 //! [`Runtime`] starts the binary under test with a port, a workspace, a state folder and a home of its own, and ends it by its pid.
 //! [`v1::Client`] says what the published MHNOS says, as raw JSON; [`v2::Client`] speaks 2.0 in the types of `mhnos-protocol`;
-//! [`http`] sends any bytes at all. Nothing here waits for a fixed time: [`eventually`] and [`within`] wait for a condition, with a
+//! [`sync::Replica`] is a folder that is kept in sync with the workspace; [`http`] sends any bytes at all. Nothing here waits for a fixed time: [`eventually`] and [`within`] wait for a condition, with a
 //! deadline so generous that only a fault can miss it.
 
 #![allow(
@@ -18,6 +18,7 @@ pub mod command;
 pub mod http;
 mod random;
 mod runtime;
+pub mod sync;
 pub mod system;
 pub mod v1;
 pub mod v2;

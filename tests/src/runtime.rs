@@ -45,6 +45,7 @@ pub struct Setup {
     folder: TempDir,
     port: u16,
     state: PathBuf,
+    workspace: PathBuf,
     command: Command,
 }
 
@@ -75,8 +76,7 @@ impl Default for Setup {
         std::fs::create_dir(&home).expect("there is room for a folder");
         let mut command = Command::new(runtime_program());
         command
-            .args(["serve", "--workspace"])
-            .arg(folder.path().join("workspace"))
+            .arg("serve")
             .env("HOME", home)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,7 +90,8 @@ impl Default for Setup {
             let folders = std::iter::once(PathBuf::from(tools)).chain(std::env::split_paths(&path));
             command.env("PATH", std::env::join_paths(folders).expect("folders can stand in PATH"));
         }
-        Self { port: 0, state: folder.path().join("state"), folder, command }
+        let (state, workspace) = (folder.path().join("state"), folder.path().join("workspace"));
+        Self { port: 0, state, workspace, folder, command }
     }
 }
 
@@ -106,6 +107,13 @@ impl Setup {
     #[must_use]
     pub fn state(mut self, folder: &Path) -> Self {
         self.state = folder.to_owned();
+        self
+    }
+
+    /// A workspace, in place of one of its own.
+    #[must_use]
+    pub fn workspace(mut self, folder: &Path) -> Self {
+        self.workspace = folder.to_owned();
         self
     }
 
@@ -170,6 +178,7 @@ impl Setup {
     /// When it does neither.
     pub fn try_start(mut self) -> Result<Runtime, Refused> {
         self.command.arg("--state-dir").arg(&self.state).args(["--port", &self.port.to_string()]);
+        self.command.arg("--workspace").arg(&self.workspace);
         let mut child = self.command.spawn().expect("the runtime can be executed");
         let log = Arc::new(Mutex::new(Vec::new()));
         let said = collect(child.stderr.take().expect("its errors are piped"), Arc::clone(&log));
@@ -191,11 +200,10 @@ impl Setup {
             let said = String::from_utf8_lossy(&log.lock().expect("no reader panics")).into_owned();
             return Err(Refused { code: status.code(), said: line + &said });
         };
-        let workspace = self.folder.path().join("workspace");
         Ok(Runtime {
             child,
             port,
-            workspace: workspace.canonicalize().unwrap_or(workspace),
+            workspace: self.workspace.canonicalize().unwrap_or(self.workspace),
             state: self.state,
             log,
             _folder: self.folder,

@@ -30,6 +30,7 @@ mod processes;
 mod programs;
 mod sandbox;
 mod secrets;
+mod sync;
 mod terminals;
 mod v1_files;
 mod v1_requests;

@@ -8,7 +8,6 @@ mod browser;
 mod others;
 mod replica;
 mod trees;
-mod wire;
 
 use std::fs;
 use std::os::unix::fs::FileExt;

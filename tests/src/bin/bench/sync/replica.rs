@@ -8,9 +8,9 @@ use mhnos_sync::host::{Host, Options};
 use mhnos_sync::hub::message::FromReplica;
 use mhnos_sync::model::{RelativePath, Tree};
 use mhnos_sync::peer::Peer;
+use mhnos_tests::sync::wire;
 use serde_json::json;
 
-use super::wire;
 use crate::Result;
 use crate::client::{Client, Message, Protocol};
 use crate::runtime::Runtime;

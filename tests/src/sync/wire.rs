@@ -6,13 +6,17 @@ use mhnos_sync::hub::message::{Ask, Data, FromReplica, Read, ToReplica};
 use mhnos_sync::model::{Content, Node, RelativePath};
 use mhnos_sync::side::{Action, Observation, Order, Outcome};
 
-use crate::Result;
+/// What is not said in a session, or not understood.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Hashes in one record.
 const HASHES: usize = 16 << 10;
 
 /// What the hub says, of the payload of a frame.
-pub(super) fn from_hub(payload: &[u8]) -> Result<Vec<ToReplica>> {
+///
+/// # Errors
+/// When it is none of its records.
+pub fn from_hub(payload: &[u8]) -> Result<Vec<ToReplica>> {
     wire::decode(Bytes::copy_from_slice(payload))?.into_iter().map(message).collect()
 }
 
@@ -46,7 +50,7 @@ fn message(record: Record) -> Result<ToReplica> {
 }
 
 /// The records that say what a replica says.
-pub(super) fn to_hub(message: FromReplica) -> Vec<Record> {
+pub fn to_hub(message: FromReplica) -> Vec<Record> {
     match message {
         FromReplica::Observed { observation, more } => {
             let Observation { nodes, problems, complete, within } = observation;
