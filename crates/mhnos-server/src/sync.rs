@@ -58,7 +58,10 @@ impl Sync {
             folder: workspace.root().to_owned(),
             index: state.sync_index(),
             versions: (state.versions_directory(), Limits::default()),
-            holder: format!("mhnos-runtime, process {}, since {started}", std::process::id()),
+            holder: format!(
+                "mhnos-runtime, process {0}, since {started}: `kill {0}` stops it",
+                std::process::id()
+            ),
         })?;
         let last_synced: Arc<Mutex<HashMap<Arc<str>, u64>>> = Arc::default();
         let (mut changes, noted) = (driver.status(), Arc::clone(&last_synced));
