@@ -78,7 +78,7 @@ class Logs {
       if (done || !value) break;
       const { stream } = value;
       const text = begun[stream] + decoders[stream].decode(value.bytes, { stream: true });
-      const parts = text.split(/\r\n|\n|\r/);
+      const parts = text.split(/\r*\n|\r(?!\r*\n)/);
       begun[stream] = parts.pop() ?? '';
       const time = Date.now();
       const level = stream === 'stderr' ? 'stderr' : 'stdout';
