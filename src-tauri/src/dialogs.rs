@@ -73,7 +73,7 @@ async fn ask<const N: usize>(
             &heading,
         );
         dialog.set_secondary_text(Some(&detail));
-        dialog.set_title("MHNOS Runtime");
+        dialog.set_title("MHNOS Runtime asks");
         dialog.set_icon_name(Some("mhnos-desktop"));
         for (label, response) in buttons {
             dialog.add_button(label, response);

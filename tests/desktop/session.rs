@@ -1,0 +1,233 @@
+//! A person's session, and the app in it.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use mhnos_tests::{eventually, http, runtime_program, system};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where the app is: where `MHNOS_TEST_DESKTOP` says, else beside the runtime.
+pub(crate) fn desktop_program() -> PathBuf {
+    let program = std::env::var_os("MHNOS_TEST_DESKTOP")
+        .map_or_else(|| runtime_program().with_file_name("mhnos-desktop"), PathBuf::from);
+    assert!(program.is_file(), "there is no app to test at {}: cargo xtask test --desktop", program.display());
+    program
+}
+
+/// A display, perhaps a bus, and folders.
+pub(crate) struct Session {
+    folder: TempDir,
+    display: String,
+    server: Child,
+    bus: Option<(Child, String)>,
+    pub(crate) port: u16,
+}
+
+impl Session {
+    /// With a session bus.
+    pub(crate) fn new() -> Self {
+        let mut session = Self::without_bus();
+        let mut bus = Command::new("dbus-daemon");
+        bus.args(["--session", "--nofork", "--print-address=1"]);
+        session.prepare(&mut bus);
+        let mut bus = bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("there is a dbus-daemon");
+        let address = first_line(&mut bus);
+        session.bus = Some((bus, address));
+        session
+    }
+
+    /// Without one.
+    pub(crate) fn without_bus() -> Self {
+        let folder = tempfile::Builder::new().prefix("mhnos-desktop-").tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("home")).unwrap();
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("there is an Xvfb");
+        let display = format!(":{}", first_line(&mut server));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let session = Self { folder, display, server, bus: None, port };
+        session.runtime_settings(&format!(r#"{{"port": {port}}}"#));
+        session
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub(crate) fn bus_address(&self) -> &str {
+        &self.bus.as_ref().expect("this session has a bus").1
+    }
+
+    /// The app's settings, as it keeps them.
+    pub(crate) fn app_settings(&self, text: &str) {
+        self.write("desktop.json", text);
+    }
+
+    /// The runtime's.
+    pub(crate) fn runtime_settings(&self, text: &str) {
+        self.write("settings.json", text);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        if !self.state().exists() {
+            builder.create(self.state()).unwrap();
+        }
+        std::fs::write(self.state().join(name), text).unwrap();
+    }
+
+    /// Gives a command this session's environment and nothing of the machine's own.
+    pub(crate) fn prepare(&self, command: &mut Command) {
+        let home = self.folder.path().join("home");
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["MHNOS_", "XDG_", "DBUS_", "WAYLAND_", "DOCKER_"].iter().any(|prefix| text.starts_with(prefix)) {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .env("DISPLAY", &self.display)
+            .env("HOME", &home)
+            .env("XDG_RUNTIME_DIR", &home)
+            .env("MHNOS_STATE_DIR", self.state())
+            .env("MHNOS_WORKSPACE", self.folder.path().join("workspace"))
+            // No container engine of the machine's is to be touched.
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("NO_AT_BRIDGE", "1")
+            .env("GDK_BACKEND", "x11")
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_ref().map_or("unix:path=/nonexistent", |(_, address)| address))
+            .stdin(Stdio::null());
+    }
+
+    /// A command in this session, carried out.
+    pub(crate) fn run(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        self.prepare(&mut command);
+        command.args(arguments).output().expect("the program is there")
+    }
+
+    /// Starts the app.
+    pub(crate) fn start(&self) -> App {
+        let mut command = Command::new(desktop_program());
+        self.prepare(&mut command);
+        let log = std::fs::File::create(self.folder.path().join("app.log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+        App { child: command.spawn().unwrap(), log: self.folder.path().join("app.log") }
+    }
+
+    /// What `runtime.json` says.
+    pub(crate) fn announced(&self) -> Option<Value> {
+        serde_json::from_slice(&std::fs::read(self.state().join("runtime.json")).ok()?).ok()
+    }
+
+    /// The runtime's process.
+    pub(crate) fn runtime_pid(&self) -> i32 {
+        self.announced().expect("a runtime is announced")["pid"].as_i64().unwrap() as i32
+    }
+
+    /// Waits until the runtime answers on this port.
+    pub(crate) async fn healthy(&self, port: u16) {
+        eventually(&format!("/health answers on {port}"), || is_listening(port)).await;
+        let request = format!("GET /health HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
+        assert_eq!(http::exchange(port, request).await.status, 200);
+    }
+
+    /// Waits until nobody listens there.
+    pub(crate) async fn silent(&self, port: u16) {
+        eventually(&format!("/health is gone from {port}"), || !is_listening(port)).await;
+    }
+
+    /// The visible windows with this in their title.
+    pub(crate) fn windows(&self, title: &str) -> Vec<String> {
+        let output = self.run("xdotool", &["search", "--onlyvisible", "--name", title]);
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Presses keys in a window, as hands do.
+    pub(crate) fn press(&self, window: &str, key: &str) {
+        let done = self.run("xdotool", &["windowfocus", "--sync", window, "key", "--clearmodifiers", key]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// A picture of all that is on the display, where pictures are wanted.
+    pub(crate) fn picture(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") {
+            let file = Path::new(&folder).join(name);
+            let done = self.run("import", &["-window", "root", &file.to_string_lossy()]);
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some((bus, _)) = &mut self.bus {
+            let _ = bus.kill();
+            let _ = bus.wait();
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The app, ended with all its processes when it is dropped.
+pub(crate) struct App {
+    child: Child,
+    log: PathBuf,
+}
+
+impl App {
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// All processes below it, and itself.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        [vec![self.pid()], system::descendants(self.pid())].concat()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has ended, and everything that was `there` with it.
+    pub(crate) async fn gone(&mut self, there: &[i32]) {
+        eventually("the app ends", || !self.is_running()).await;
+        for pid in there {
+            eventually("no process is left", || !system::is_alive(*pid)).await;
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the app ---\n{}---", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        let there = self.processes();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for pid in there.into_iter().skip(1).filter(|pid| system::is_alive(*pid)) {
+            system::signal(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+fn is_listening(port: u16) -> bool {
+    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}

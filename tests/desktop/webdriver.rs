@@ -1,0 +1,105 @@
+//! WebDriver, as far as these tests need it: `tauri-driver`, which starts the app, and the requests to it.
+
+use std::process::{Child, Command, Stdio};
+
+use mhnos_tests::{eventually, within};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::session::{Session, desktop_program};
+
+/// A driven app. Ended with its driver when it is dropped.
+pub(crate) struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Browser {
+    /// Starts the app in this session, with its window.
+    pub(crate) async fn start(session: &Session) -> Self {
+        let (port, native) = (free_port(), free_port());
+        let driver = std::env::var_os("MHNOS_TEST_TAURI_DRIVER").unwrap_or_else(|| "tauri-driver".into());
+        let mut command = Command::new(driver);
+        session.prepare(&mut command);
+        command
+            .args(["--port", &port.to_string(), "--native-port", &native.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let driver = command.spawn().expect("there is a tauri-driver");
+        let mut browser = Self { driver, port, session: String::new() };
+        eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        let application = desktop_program();
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "tauri:options": { "application": application } } } });
+        let made = browser.ask("POST", "/session", Some(wanted)).await;
+        browser.session = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}")).to_owned();
+        browser
+    }
+
+    /// What a script returns.
+    pub(crate) async fn script(&self, script: &str) -> Value {
+        let path = format!("/session/{}/execute/sync", self.session);
+        self.ask("POST", &path, Some(json!({ "script": script, "args": [] }))).await
+    }
+
+    /// What an asynchronous script hands to its last argument.
+    pub(crate) async fn script_async(&self, script: &str) -> Value {
+        let path = format!("/session/{}/execute/async", self.session);
+        self.ask("POST", &path, Some(json!({ "script": script, "args": [] }))).await
+    }
+
+    /// Waits until a script returns true.
+    pub(crate) async fn until(&self, what: &str, script: &str) {
+        within(what, async {
+            while self.script(script).await != Value::Bool(true) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            self.port,
+            body.len()
+        );
+        let answer = within(path, async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        })
+        .await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+        // A chunked body is one object between its sizes.
+        let object = body.find('{').zip(body.rfind('}')).map(|(from, to)| &body[from..=to]);
+        let answer: Value = serde_json::from_str(object.unwrap_or("{}")).unwrap_or_else(|error| panic!("{error}: {body}"));
+        answer["value"].clone()
+    }
+
+    /// Ends the app by its driver.
+    pub(crate) async fn end(self) {
+        self.ask("DELETE", &format!("/session/{}", self.session), None).await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        for pid in mhnos_tests::system::descendants(self.driver.id() as i32) {
+            if mhnos_tests::system::is_alive(pid) {
+                mhnos_tests::system::signal(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
