@@ -5,7 +5,7 @@
 //! very Dockerfile that people use.
 
 use super::report::{Report, Step};
-use super::{Prepared, browser_test, environment};
+use super::{NOT_THE_DESKTOP, Prepared, browser_test, environment};
 use crate::checkout::Checkout;
 use crate::engine::Engine;
 use crate::failure::Result;
@@ -67,6 +67,7 @@ fn tests(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Resul
     nextest
         // The whole workspace, so that nothing is compiled again for other features of a dependency.
         .args(["nextest", "run", "--workspace", "--features", FEATURE])
+        .args(NOT_THE_DESKTOP)
         .args(["--test", "containers", "--test-threads", "1"])
         .envs(environment(prepared.runtime, prepared.tools))
         .envs(engine.environment());
