@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { blake3 } from '@noble/hashes/blake3.js';
 import { SYNC_BLOCK_BYTES } from '../src/generated/protocol.ts';
 import { blocksOfFile, contentOfBlocks, contentOfBytes, createHash } from '../src/sync/hash.ts';
-import { above, Ignored, isIn, nameProblem, outermost, pathProblem } from '../src/sync/paths.ts';
+import { above, firstProblem, Ignored, isIn, nameProblem, outermost, pathProblem } from '../src/sync/paths.ts';
 import { forEach, Semaphore } from '../src/sync/pool.ts';
 import { toHexadecimal, type ReceivedRecord, type SentRecord } from '../src/sync/records.ts';
 import { Remote, Unavailable } from '../src/sync/remote.ts';
@@ -43,6 +43,10 @@ test('names and paths the host cannot hold are named with a reason', () => {
   }
   assert.equal(pathProblem('x'.repeat(4095)), undefined);
   assert.ok(pathProblem('x'.repeat(4096)));
+  const long = 'x'.repeat(256);
+  assert.equal(firstProblem('a/b/c'), undefined);
+  assert.equal(firstProblem(`a/${long}/c`)?.path, `a/${long}`);
+  assert.equal(firstProblem(`a/${long}`)?.path, `a/${long}`);
 });
 
 test('what lies in a folder is told from what only begins like it', () => {

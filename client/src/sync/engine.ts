@@ -8,7 +8,7 @@ import { Connection, RuntimeError, type ConnectionEvents } from '../connection.t
 import { Disk } from './disk.ts';
 import { createHash, type Hash } from './hash.ts';
 import { Ignored } from './paths.ts';
-import { canMove, nameOfError } from './platform.ts';
+import { canMove } from './platform.ts';
 import { Cleared, Session } from './session.ts';
 import { noProgress, type SyncProgress } from './status.ts';
 import { Store } from './store.ts';
@@ -25,8 +25,8 @@ export interface EngineOptions {
 
 const SHORTEST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
-/** The index may still be held by a tab that is just being closed. */
-const INDEX_PAUSE = 100;
+/** Before an index is begun anew: whoever cleared the disk may not be done. */
+const CLEARED_PAUSE = 100;
 /** Between two attempts to open an index that cannot be opened, such as when the disk is full. */
 const FAILED_PAUSE = 5000;
 
@@ -108,9 +108,7 @@ export class Engine {
     } catch (error) {
       if (error instanceof Cleared) {
         this.#become('starting', error.message);
-        await this.#pauseFor(INDEX_PAUSE);
-      } else if (nameOfError(error) === 'NoModificationAllowedError') {
-        await this.#pauseFor(INDEX_PAUSE);
+        await this.#pauseFor(CLEARED_PAUSE);
       } else {
         const reason = `the browser's disk cannot be used: ${error instanceof Error ? error.message : String(error)}`;
         this.#become('failed', reason);

@@ -25,6 +25,15 @@ export function pathProblem(path: string): string | undefined {
   return tooLong(path, LONGEST_PATH) ? `is longer than the ${LONGEST_PATH} bytes a path can have on the host` : undefined;
 }
 
+/** The first folder on the way to a path, or the path itself, that cannot be synced, and why. */
+export function firstProblem(path: string): { path: string; reason: string } | undefined {
+  for (const each of [...above(path)].reverse().concat(path)) {
+    const reason = nameProblem(nameOf(each)) ?? pathProblem(each);
+    if (reason !== undefined) return { path: each.toWellFormed(), reason };
+  }
+  return undefined;
+}
+
 function tooLong(text: string, bytes: number): boolean {
   return text.length > bytes || (text.length * 3 > bytes && encoder.encode(text).length > bytes);
 }

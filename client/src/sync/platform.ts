@@ -62,6 +62,15 @@ export function createExclusiveWritable(file: FileSystemFileHandle): Promise<Fil
   return (file as unknown as ExclusivelyWritable).createWritable({ mode: 'exclusive' });
 }
 
+interface SharedlyAccessible {
+  createSyncAccessHandle(options: { mode: 'readwrite-unsafe' }): Promise<FileSystemSyncAccessHandle>;
+}
+
+/** Access to a file that others may have access to at the same time. */
+export function openShared(file: FileSystemFileHandle): Promise<FileSystemSyncAccessHandle> {
+  return (file as unknown as SharedlyAccessible).createSyncAccessHandle({ mode: 'readwrite-unsafe' });
+}
+
 /** The name of what a browser threw, such as `NotFoundError`. */
 export function nameOfError(error: unknown): string {
   return error instanceof Error || error instanceof DOMException ? error.name : '';

@@ -10,7 +10,7 @@
 import { SYNC_BLOCK_BYTES } from '../generated/protocol.ts';
 import { found, type Disk, type Found } from './disk.ts';
 import { blocksOfFile, contentOfBlocks, type Hash } from './hash.ts';
-import { above, join, nameProblem, outermost, pathProblem, type Ignored } from './paths.ts';
+import { above, firstProblem, join, nameProblem, outermost, pathProblem, type Ignored } from './paths.ts';
 import { nameOfError } from './platform.ts';
 import { Semaphore } from './pool.ts';
 import { nodeOf, sameNode, UNSETTLED, type Entry, type FileEntry, type Store } from './store.ts';
@@ -123,6 +123,8 @@ export class Scanner {
     const clock = this.#touches.clock;
     const there = await this.#limited(() => this.#disk.look(path));
     if (there === null) return this.#gone(path, clock, into);
+    const problem = firstProblem(path);
+    if (problem !== undefined) return void into.problems.push(problem);
     for (const folder of above(path)) this.#isFolder(folder, clock, into);
     if (there.kind === 'file') return await this.#file(path, there, clock, into);
     this.#isFolder(path, clock, into);

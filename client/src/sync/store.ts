@@ -3,8 +3,9 @@
  *
  * One file, `.mhnos-sync/index`: lines of JSON, each an entry that was set or deleted, so that a change costs one line. It is
  * written anew, beside itself and moved into place, when most of it is history. A last line that was cut off by a crash is
- * left out; the digest then differs from the hub's, which asks for everything. The file is held open, and while it is, no
- * other tab can open it: there is one writer. A disk without this file is a new replica with an id of its own.
+ * left out; the digest then differs from the hub's, which asks for everything. The tab that leads holds it open. A tab that hung while it led, and had
+ * the lead taken from it, still does, and may write a little before it hears of that: which is found like a line that was cut off. A disk without
+ * this file is a new replica with an id of its own.
  *
  * @module
  */
@@ -12,7 +13,7 @@
 import { Digest } from './digest.ts';
 import type { Hash } from './hash.ts';
 import { nameOf, OWN_FOLDER, parentOf } from './paths.ts';
-import { moveFile } from './platform.ts';
+import { moveFile, nameOfError, openShared } from './platform.ts';
 import { toHexadecimal, type FileNode, type Node } from './records.ts';
 
 /** A folder as it was told. */
@@ -64,15 +65,11 @@ export class Store {
     this.#digest = new Digest(hash);
   }
 
-  /**
-   * Opens the index of a folder, or begins one.
-   *
-   * @throws DOMException `NoModificationAllowedError` while another tab has it open.
-   */
+  /** Opens the index of a folder, or begins one. */
   static async open(root: FileSystemDirectoryHandle, hash: Hash): Promise<Store> {
     const folder = await root.getDirectoryHandle(OWN_FOLDER, { create: true });
     const store = new Store(folder, hash);
-    const file = await (await folder.getFileHandle(INDEX, { create: true })).createSyncAccessHandle();
+    const file = await openShared(await folder.getFileHandle(INDEX, { create: true }));
     store.#file = file;
     const bytes = new Uint8Array(file.getSize());
     file.read(bytes, { at: 0 });
@@ -167,10 +164,15 @@ export class Store {
     written.flush();
     written.close();
     old.close();
-    await moveFile(handle, this.#folder, INDEX);
-    this.#file = await (await this.#folder.getFileHandle(INDEX)).createSyncAccessHandle();
-    this.#end = bytes.length;
-    this.#lines = lines.length;
+    try {
+      await moveFile(handle, this.#folder, INDEX);
+      this.#end = bytes.length;
+      this.#lines = lines.length;
+    } catch (error) {
+      // A tab that hangs has it open: then it keeps its history.
+      if (nameOfError(error) !== 'NoModificationAllowedError') throw error;
+    }
+    this.#file = await openShared(await this.#folder.getFileHandle(INDEX));
     this.write();
   }
 
