@@ -29,7 +29,7 @@ class Logs {
   revision = $state(0);
   lines: LogLine[] = [];
   #begun: Connection | undefined;
-  #followed = new Map<number, RuntimeProcess>();
+  #followed = new Set<number>();
 
   /** Reads what the runtime wrote before these pages were there. */
   async begin(connection: Connection): Promise<void> {
@@ -63,9 +63,15 @@ class Logs {
   /** Follows the output of a process, from its start if it is still held, and is done once that runs. */
   async follow(connection: Connection, pid: number): Promise<void> {
     if (this.#followed.has(pid)) return;
-    const process = await attach(connection, pid);
-    this.#followed.set(pid, process);
-    void this.#read(process).finally(() => this.#followed.delete(pid));
+    // Before the answer: who asks again meanwhile would move the view of the first.
+    this.#followed.add(pid);
+    try {
+      const process = await attach(connection, pid);
+      void this.#read(process).finally(() => this.#followed.delete(pid));
+    } catch (error) {
+      this.#followed.delete(pid);
+      throw error;
+    }
   }
 
   async #read(process: RuntimeProcess): Promise<void> {
