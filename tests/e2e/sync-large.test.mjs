@@ -57,6 +57,30 @@ describe('sync of a large file', { timeout: SUITE_TIMEOUT }, () => {
     assert.ok(more <= 2 << 20, `${more} bytes came for seven`);
   });
 
+  test('a file of 200 MB that is cut off on its way to the host goes on where it was', async () => {
+    page = await syncing.openTab(context, site);
+    await syncing.untilState(page, 'synced');
+    await page.evaluate(async (size) => {
+      const handle = await (await navigator.storage.getDirectory()).getFileHandle('large.bin', { create: true });
+      const writable = await handle.createWritable();
+      const part = new Uint8Array(1 << 20);
+      for (let at = 0; at < size; at += part.length) {
+        for (let some = 0; some < part.length; some += 65_536) crypto.getRandomValues(part.subarray(some, some + 65_536));
+        await writable.write(part);
+      }
+      await writable.close();
+    }, LARGE_BYTES);
+    const some = async () => (await syncing.progress(page)).bytesSent > LARGE_BYTES / 4;
+    await eventually('a quarter of it went', some, 60_000);
+    await runtime.kill();
+    const { bytesSent } = await syncing.untilState(page, 'offline');
+    assert.ok(bytesSent < LARGE_BYTES, 'it was cut off');
+    await runtime.launch();
+    await eventually('it is whole', () => same('large.bin'), 90_000);
+    const all = (await syncing.untilState(page, 'synced')).bytesSent;
+    assert.ok(all < LARGE_BYTES * 1.5, `${all} bytes went in all`);
+  });
+
   async function same(name) {
     const onDisk = await page.evaluate(async (wanted) => {
       const handle = await (await navigator.storage.getDirectory()).getFileHandle(wanted);
