@@ -32,12 +32,16 @@ pub(crate) enum Kind {
     Deb,
     /// The same for systems with rpm
     Rpm,
+    /// Debian package of the desktop app, with the runtime in it
+    Desktop,
+    /// The same for systems with rpm
+    DesktopRpm,
     /// Program without libraries, install.sh, manual pages
     Archive,
 }
 
 /// All of them.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Deb, Kind::Rpm, Kind::Archive];
+pub(crate) const KINDS: [Kind; 5] = [Kind::Deb, Kind::Rpm, Kind::Desktop, Kind::DesktopRpm, Kind::Archive];
 
 /// Where and when: what all packages have in common.
 pub(crate) struct Release {
@@ -120,14 +124,13 @@ pub(crate) fn package(checkout: &Checkout, kinds: &[Kind]) -> Result<Vec<PathBuf
 pub(crate) fn pack(checkout: &Checkout, kinds: &[Kind], programs: &Programs) -> Result<Vec<PathBuf>> {
     let release = Release::of(checkout)?;
     let mut files = Vec::new();
+    let tree = |desktop| Tree::of(checkout, &release, programs, desktop);
     for kind in kinds {
         let file = match kind {
-            Kind::Deb => {
-                deb::pack(checkout, &release, &Tree::runtime(checkout, &release, programs.system()?)?)?
-            }
-            Kind::Rpm => {
-                rpm::pack(checkout, &release, &Tree::runtime(checkout, &release, programs.system()?)?)?
-            }
+            Kind::Deb => deb::pack(checkout, &release, &tree(false)?)?,
+            Kind::Rpm => rpm::pack(checkout, &release, &tree(false)?)?,
+            Kind::Desktop => deb::pack(checkout, &release, &tree(true)?)?,
+            Kind::DesktopRpm => rpm::pack(checkout, &release, &tree(true)?)?,
             Kind::Archive => archive::pack(checkout, &release, programs.portable()?)?,
         };
         files.push(file);

@@ -47,6 +47,11 @@ pub(crate) fn for_packaging() -> Result<()> {
     debian::ensure(&[debian::FOR_BUILDING, debian::FOR_PACKAGING].concat())
 }
 
+/// What the desktop app is compiled with.
+pub(crate) fn for_desktop() -> Result<()> {
+    debian::ensure(debian::FOR_DESKTOP)
+}
+
 /// What boots a system to install on, and looks at packages.
 pub(crate) fn for_installation() -> Result<()> {
     debian::ensure(debian::FOR_INSTALLATION)

@@ -99,6 +99,9 @@ fn changes(changelog: &str, version: &str) -> Vec<String> {
 
 fn fields(release: &Release, tree: &Tree, folder: &Path, architecture: &str, changes: u64) -> Result<String> {
     let libraries = libraries(release, tree, folder)?;
+    let replaced = tree.replaces.map_or_else(String::new, |other| {
+        format!("Provides: {other} (= {})\nConflicts: {other}\nReplaces: {other}\n", release.version)
+    });
     let kibibytes = (tree.size() + changes).div_ceil(1024);
     Ok(format!(
         "Package: {}\n\
@@ -109,13 +112,14 @@ fn fields(release: &Release, tree: &Tree, folder: &Path, architecture: &str, cha
          Depends: {libraries}\n\
          Recommends: nodejs, python3\n\
          Suggests: git\n\
+         {replaced}\
          Section: net\n\
          Priority: optional\n\
          Description: {}\n {}\n",
         tree.name,
         release.version,
         tree.summary,
-        folded(tree.description).join("\n ")
+        folded(&tree.description).join("\n ")
     ))
 }
 

@@ -4,12 +4,14 @@ use super::Kind;
 use crate::checkout::Checkout;
 use crate::compile::{self, Libc};
 use crate::failure::{Failure, Result};
+use crate::setup;
 use std::path::{Path, PathBuf};
 
 /// What was compiled.
 #[derive(Default)]
 pub(crate) struct Programs {
     system: Option<PathBuf>,
+    desktop: Option<PathBuf>,
     portable: Option<PathBuf>,
 }
 
@@ -18,8 +20,12 @@ impl Programs {
     pub(crate) fn build(checkout: &Checkout, kinds: &[Kind]) -> Result<Self> {
         let runtime = |libc| compile::program(checkout, "mhnos-server", "mhnos-runtime", libc);
         let mut programs = Self::default();
-        if kinds.iter().any(|kind| matches!(kind, Kind::Deb | Kind::Rpm)) {
+        if kinds.iter().any(|kind| *kind != Kind::Archive) {
             programs.system = Some(runtime(Libc::Gnu)?);
+        }
+        if kinds.iter().any(|kind| matches!(kind, Kind::Desktop | Kind::DesktopRpm)) {
+            setup::for_desktop()?;
+            programs.desktop = Some(compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?);
         }
         if kinds.contains(&Kind::Archive) {
             programs.portable = Some(runtime(Libc::Musl)?);
@@ -30,6 +36,11 @@ impl Programs {
     /// The runtime for a system with the GNU C library.
     pub(crate) fn system(&self) -> Result<&Path> {
         self.system.as_deref().ok_or_else(not_compiled)
+    }
+
+    /// The desktop app.
+    pub(super) fn desktop(&self) -> Result<&Path> {
+        self.desktop.as_deref().ok_or_else(not_compiled)
     }
 
     /// The runtime for every Linux.

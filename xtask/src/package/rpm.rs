@@ -46,6 +46,9 @@ fn specification(checkout: &Checkout, release: &Release, tree: &Tree, stage: &Pa
         let path = checkout.root().join("packaging/rpm").join(name);
         fs::read_to_string(&path).map_err(Failure::file("read", &path))
     };
+    let replaced = tree.replaces.map_or_else(String::new, |other| {
+        format!("Provides: {other} = {}\nConflicts: {other}\n", release.version)
+    });
     let mut text = format!(
         "Name: {}\n\
          Version: {}\n\
@@ -55,6 +58,7 @@ fn specification(checkout: &Checkout, release: &Release, tree: &Tree, stage: &Pa
          Packager: {MAINTAINER}\n\
          Recommends: nodejs\n\
          Recommends: python3\n\
+         {replaced}\
          \n%description\n{}\n\
          \n%install\ncp --archive {}/. %{{buildroot}}\n\
          \n%preun\n{}\n\

@@ -1,6 +1,6 @@
 //! The files of a package, where they are put and with which permissions: the one list that all formats are made from.
 
-use super::Release;
+use super::{Programs, Release};
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
 use crate::program;
@@ -23,7 +23,9 @@ const DATA: u32 = 0o644;
 pub(super) struct Tree {
     pub(super) name: &'static str,
     pub(super) summary: &'static str,
-    pub(super) description: &'static str,
+    pub(super) description: String,
+    /// The package whose files it has too, so that only one of both can be installed.
+    pub(super) replaces: Option<&'static str>,
     files: BTreeMap<PathBuf, File>,
 }
 
@@ -33,19 +35,51 @@ struct File {
 }
 
 impl Tree {
-    /// The runtime alone: program, completions, manual pages, units for a person's service manager.
-    pub(super) fn runtime(checkout: &Checkout, release: &Release, runtime: &Path) -> Result<Self> {
+    /// The runtime alone, or with the desktop app. One takes the other's place, so that either way one file is all a person needs.
+    pub(super) fn of(
+        checkout: &Checkout,
+        release: &Release,
+        programs: &Programs,
+        desktop: bool,
+    ) -> Result<Self> {
+        const RUNTIME: &str = "MHNOS Runtime listens on ws://localhost:18790 and runs node, python, workerd, shells and \
+                               the OpenClaw agent for a browser tab, in a sandbox, and only for pages that were allowed to.";
         let mut tree = Self {
             name: "mhnos-runtime",
             summary: "real programs for MHNOS, the operating system in a browser tab",
-            description: "MHNOS Runtime listens on ws://localhost:18790 and runs node, python, workerd, shells and \
-                          the OpenClaw agent for a browser tab, in a sandbox, and only for pages that were allowed to.",
+            description: RUNTIME.to_owned(),
+            replaces: None,
             files: BTreeMap::new(),
         };
-        tree.add_runtime(checkout, release, runtime)?;
+        if desktop {
+            tree.name = "mhnos-desktop";
+            tree.summary = "tray and window of MHNOS Runtime, with the runtime itself";
+            tree.description = format!(
+                "{RUNTIME} This app keeps it running and shows what it does, in the tray and in a window."
+            );
+            tree.replaces = Some("mhnos-runtime");
+            tree.add_desktop(checkout, programs.desktop()?)?;
+        }
+        tree.add_runtime(checkout, release, programs.system()?)?;
         Ok(tree)
     }
 
+    /// The app, its icons, and what makes a desktop know it: in the menu, and for `mhnos://` links.
+    fn add_desktop(&mut self, checkout: &Checkout, desktop: &Path) -> Result<()> {
+        self.copy(desktop, "usr/bin/mhnos-desktop", PROGRAM)?;
+        self.copy(
+            &checkout.root().join("packaging/org.mhnos.runtime.desktop"),
+            "usr/share/applications/org.mhnos.runtime.desktop",
+            DATA,
+        )?;
+        for size in [32, 128, 256, 512] {
+            let icon = checkout.root().join(format!("icons/app/{size}.png"));
+            self.copy(&icon, format!("usr/share/icons/hicolor/{size}x{size}/apps/mhnos-desktop.png"), DATA)?;
+        }
+        Ok(())
+    }
+
+    /// Program, completions, manual pages, units for a person's service manager.
     fn add_runtime(&mut self, checkout: &Checkout, release: &Release, runtime: &Path) -> Result<()> {
         self.copy(runtime, "usr/bin/mhnos-runtime", PROGRAM)?;
         for (shell, path) in [

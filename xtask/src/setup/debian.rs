@@ -42,6 +42,16 @@ pub(crate) const FOR_PACKAGING: &[Requirement] = &[
     program("musl-gcc", &["musl-tools"]),
 ];
 
+/// What the desktop app is compiled with.
+pub(crate) const FOR_DESKTOP: &[Requirement] = &[
+    program("pkg-config", &["pkg-config"]),
+    Requirement {
+        program: "pkg-config",
+        packages: &["libgtk-3-dev", "libwebkit2gtk-4.1-dev"],
+        proof: &["--exists", "gtk+-3.0", "webkit2gtk-4.1"],
+    },
+];
+
 /// What the packages are tried with.
 pub(crate) const FOR_INSTALLATION: &[Requirement] = &[
     program("debootstrap", &["debootstrap"]),
