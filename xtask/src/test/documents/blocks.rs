@@ -51,7 +51,7 @@ pub(super) fn read(document: &str) -> Result<Vec<Block>, String> {
             }
             continue;
         };
-        if ["bash", "shell", "console", "zsh"].contains(&language) {
+        if ["", "bash", "shell", "console", "zsh"].contains(&language) {
             return Err(format!(
                 "line {}: mark commands as `sh`, so that they are run, or as `text`",
                 number + 1
@@ -102,6 +102,7 @@ mod tests {
     #[test]
     fn what_would_be_passed_over_is_a_fault() {
         assert!(read("```bash\nls\n```\n").unwrap_err().contains("line 1"));
+        assert!(read("```\nls\n```\n").unwrap_err().contains("line 1"));
         assert!(read("<!-- run: in the backgroud -->\n```sh\nls\n```\n").unwrap_err().contains("line 2"));
     }
 }
