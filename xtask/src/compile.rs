@@ -9,32 +9,36 @@ use crate::program;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The C library a program is for.
 #[derive(Clone, Copy)]
 pub(crate) enum Libc {
     /// That of most systems, linked when the program starts.
     Gnu,
-    /// One that is inside the program: it runs on every Linux.
-    Musl,
+    /// The same, inside the program: it runs on every Linux.
+    Static,
 }
 
 /// Compiles a program of a package of ours, and returns its path.
 pub(crate) fn program(checkout: &Checkout, package: &str, name: &str, libc: Libc) -> Result<PathBuf> {
-    let target = match libc {
-        Libc::Gnu => format!("{}-unknown-linux-gnu", env::consts::ARCH),
-        Libc::Musl => format!("{}-unknown-linux-musl", env::consts::ARCH),
-    };
-    ensure_target(&target)?;
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut flags = without_paths(checkout)?;
+    let mut folder = checkout.target().to_owned();
+    if let Libc::Static = libc {
+        flags.push_str("\u{1f}-Ctarget-feature=+crt-static");
+        // Beside the other, which would have to be compiled anew each time.
+        folder.push("static");
+    }
     let mut cargo = checkout.cargo();
     cargo
         .args(["build", "--release", "--locked", "--package", package, "--bin", name, "--target", &target])
+        .arg("--target-dir")
+        .arg(&folder)
         // The encoded form would win over the plain one, whose words are separated by spaces.
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", without_paths(checkout)?);
+        .env("CARGO_ENCODED_RUSTFLAGS", flags);
     program::run(&mut cargo)?;
-    Ok(checkout.target().join(target).join("release").join(name))
+    Ok(folder.join(target).join("release").join(name))
 }
 
 /// Gives a file a second name, in the folder where a plain `cargo build --release` would put it.
@@ -45,15 +49,6 @@ pub(crate) fn under_usual_name(checkout: &Checkout, file: &Path) -> Result<PathB
     let _ = fs::remove_file(&usual);
     fs::hard_link(file, &usual).map_err(Failure::file("link", &usual))?;
     Ok(usual)
-}
-
-fn ensure_target(target: &str) -> Result<()> {
-    let sysroot = program::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(target).exists() {
-        return Ok(());
-    }
-    // Part of the toolchain, and only rustup can add it.
-    program::run(Command::new("rustup").args(["target", "add", target]))
 }
 
 /// Sources are named in a program where it panics: by these names, wherever they were when it was compiled.

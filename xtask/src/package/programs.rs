@@ -28,7 +28,7 @@ impl Programs {
             programs.desktop = Some(compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?);
         }
         if kinds.contains(&Kind::Archive) {
-            programs.portable = Some(runtime(Libc::Musl)?);
+            programs.portable = Some(runtime(Libc::Static)?);
         }
         Ok(programs)
     }

@@ -33,13 +33,12 @@ pub(crate) const FOR_FUZZING: &[Requirement] = &[program("c++", &["g++"])];
 /// What the images are drawn with, when the drawing has changed.
 pub(crate) const FOR_DRAWING: &[Requirement] = &[program("rsvg-convert", &["librsvg2-bin"])];
 
-/// What packages are made with: `musl-gcc` compiles SQLite for the program that needs no libraries.
+/// What packages are made with.
 pub(crate) const FOR_PACKAGING: &[Requirement] = &[
     program("git", &["git"]),
     program("dpkg-deb", &["dpkg"]),
     program("dpkg-shlibdeps", &["dpkg-dev"]),
     program("rpmbuild", &["rpm"]),
-    program("musl-gcc", &["musl-tools"]),
 ];
 
 /// What the desktop app is compiled with.
