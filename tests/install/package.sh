@@ -83,8 +83,9 @@ test -s "$state/trust.sqlite"
 
 step "purged: no file but the workspace"
 apt-get purge --quiet=2 --yes mhnos-runtime >/tmp/apt.log 2>&1
-left=$(comm -13 <(echo "$before") <(files))
-[ "$left" = "$home/mhnos-workspace/hello.js" ] || { printf 'left:\n%s\n' "$left"; false; }
+left=$(comm -13 <(echo "$before") <(files) | grep --invert-match "^$home/mhnos-workspace/" || true)
+[ -z "$left" ] || { printf 'left:\n%s\n' "$left"; false; }
+test -s "$home/mhnos-workspace/hello.js"
 [ ! -e "$state" ]
 
 userdel --force --remove "$user" 2>/dev/null || true
