@@ -104,12 +104,27 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn connect_to(port: u16, header: (&'static str, &str)) -> Self {
-        let socket = within("a connection", open(port, &[header])).await.expect("it is accepted");
+        Self::try_connect(port, &[header]).await.expect("it is accepted")
+    }
+
+    /// Connects with these headers.
+    ///
+    /// # Errors
+    /// With the status it is refused with.
+    ///
+    /// # Panics
+    /// When it is neither accepted nor refused.
+    pub async fn try_connect(port: u16, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        let socket = match within("an answer", open(port, headers)).await {
+            Ok(socket) => socket,
+            Err(tungstenite::Error::Http(response)) => return Err(response.status().as_u16()),
+            Err(error) => panic!("neither accepted nor refused: {error}"),
+        };
         let (connected, passed_over) = (Value::Null, VecDeque::new());
         let mut client = Self { socket, passed_over, next_id: 1, connected };
         client.connected = client.next().await;
         assert_eq!(client.connected["type"], "connected");
-        client
+        Ok(client)
     }
 
     /// Sends any text.

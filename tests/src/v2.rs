@@ -136,8 +136,18 @@ impl Client {
     /// When it is neither accepted nor refused.
     pub async fn connect_with_ticket(runtime: &Runtime, origin: &str, ticket: &str) -> Result<Self, u16> {
         let offers = format!("{SUBPROTOCOL}, {}{ticket}", v2::TICKET_SUBPROTOCOL);
-        let headers = [("origin", origin), ("sec-websocket-protocol", &offers)];
-        match within("an answer", v1::open(runtime.port(), &headers)).await {
+        Self::try_connect(runtime, &[("origin", origin), ("sec-websocket-protocol", &offers)]).await
+    }
+
+    /// Connects with these headers.
+    ///
+    /// # Errors
+    /// With the status it is refused with.
+    ///
+    /// # Panics
+    /// When it is neither accepted nor refused.
+    pub async fn try_connect(runtime: &Runtime, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
+        match within("an answer", v1::open(runtime.port(), headers)).await {
             Ok(socket) => Ok(Self::greeted(socket).await),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("neither accepted nor refused: {error}"),

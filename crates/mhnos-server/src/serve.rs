@@ -111,6 +111,11 @@ async fn serve(
     let runtime =
         Arc::new(Runtime::new(settings, gate, workspace, sync, state.clone(), scratch, addresses, log_lines));
 
+    // Before anybody can be let in.
+    runtime.trust.audit.write(Fact::Started {
+        version: env!("CARGO_PKG_VERSION").into(),
+        sandbox: runtime.sandbox_achieved(),
+    });
     let mut interrupts = Stops::new()?;
     let (stop, stopping) = watch::channel(false);
     let mut serving = JoinSet::new();
@@ -145,10 +150,6 @@ async fn serve(
         let (_, console) = runtime.ticket(&Principal::Control, None, limits::FIRST_TICKET_TIME);
         let _ = writeln!(std::io::stdout(), "Console, for the next five minutes: {console}");
     }
-    runtime.trust.audit.write(Fact::Started {
-        version: env!("CARGO_PKG_VERSION").into(),
-        sandbox: runtime.sandbox_achieved(),
-    });
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         workspace = %runtime.workspace.root().display(),

@@ -273,11 +273,14 @@ impl Trust {
             return Err(DecideError::Settled(origin.clone()));
         }
         let before = self.standing(origin);
+        let name = origin.to_string();
         let written = match decision {
             Decision::Allow { access, once } => {
                 let grant = Grant { access, since: now() };
                 // Written first: nobody is let in on a word that is forgotten.
                 store.set(origin, (!once).then_some(&grant), None)?;
+                // Before it holds: what the page does with it comes later in the log.
+                self.audit.write(Fact::Allowed { origin: name, access: access.name().into(), once });
                 let mut pages = self.pages();
                 pages.forget(origin);
                 if once {
@@ -289,6 +292,7 @@ impl Trust {
                 Ok(())
             }
             Decision::Deny => {
+                self.audit.write(Fact::Denied { origin: name });
                 let denial = {
                     let mut pages = self.pages();
                     let times = pages.denials.get(origin).map_or(0, |denial| denial.times).saturating_add(1);
@@ -300,19 +304,12 @@ impl Trust {
                 store.set(origin, None, Some(&denial))
             }
             Decision::Revoke => {
+                self.audit.write(Fact::Revoked { origin: name });
                 self.pages().forget(origin);
                 store.set(origin, None, None)
             }
         };
         drop(store);
-        let name = origin.to_string();
-        self.audit.write(match decision {
-            Decision::Allow { access, once } => {
-                Fact::Allowed { origin: name, access: access.name().into(), once }
-            }
-            Decision::Deny => Fact::Denied { origin: name },
-            Decision::Revoke => Fact::Revoked { origin: name },
-        });
         // Who waits is let in by this, and what follows from it is to stand behind it in the audit log.
         self.changes.send_modify(|version| *version += 1);
         tracing::info!(%origin, ?decision, ?before, "decided");

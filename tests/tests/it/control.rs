@@ -88,6 +88,7 @@ async fn another_user_is_refused_at_the_control_socket() {
     let runtime = setup.start();
     let socket = socket_of(&runtime);
     assert_eq!(knock("python3", &["-c", KNOCK, &socket]).await, "answered: HTTP/1.1 101 Switching Protocols");
+    // By its path, because another user may not look into the folders that `PATH` leads to here.
     let as_nobody =
         ["--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c", KNOCK, socket.as_str()];
     // The folder alone keeps them away.

@@ -18,6 +18,7 @@ mod client_script;
 mod control;
 mod endings;
 mod gate;
+mod gate_model;
 mod heavy;
 mod interleavings;
 mod limits;
