@@ -16,6 +16,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 const INSTRUMENTATION: &str = "--cfg fuzzing \
     -Cpasses=sancov-module \
@@ -28,6 +30,9 @@ const INSTRUMENTATION: &str = "--cfg fuzzing \
 /// A parser that needs more for one input than this has a fault worth knowing.
 const MEMORY_LIMIT_MEBIBYTES: u32 = 1024;
 const SECONDS_PER_INPUT: u32 = 10;
+
+/// Targets that run side by side. Each is one thread, and the machines of CI have two cores.
+const AT_A_TIME: usize = 2;
 
 /// Sets up, then runs every target, or the one that is named, for that long each.
 pub(crate) fn run(checkout: &Checkout, seconds: u64, only: Option<&str>) -> Result<()> {
@@ -49,17 +54,35 @@ pub(crate) fn run_targets(checkout: &Checkout, seconds: u64, only: Option<&str>)
         targets = vec![name.to_owned()];
     }
     let programs = build(checkout, &crate_folder)?;
-    let mut failed = Vec::new();
+    let mut runs = Vec::new();
     for target in &targets {
         let Some((_, file)) = programs.iter().find(|(name, _)| name == target) else {
             return Err(Failure::Explained(format!("cargo built no program for the fuzz target {target}")));
         };
-        println!("fuzzing {target} for {seconds} s");
-        if let Err(failure) = run_target(file, target, &crate_folder, seconds) {
-            println!("{failure}");
-            failed.push(target.as_str());
-        }
+        runs.push((target.as_str(), file));
     }
+    let began = Instant::now();
+    let mut failed = Vec::new();
+    for together in runs.chunks(AT_A_TIME) {
+        thread::scope(|scope| {
+            let running = together.iter().map(|&(target, file)| {
+                println!("fuzzing {target} for {seconds} s");
+                let crate_folder = &crate_folder;
+                (target, scope.spawn(move || run_target(file, target, crate_folder, seconds)))
+            });
+            // All are started before the first is waited for.
+            for (target, run) in running.collect::<Vec<_>>() {
+                let outcome = run.join().unwrap_or_else(|_| {
+                    Err(Failure::Explained(format!("the run of the fuzz target {target} broke off")))
+                });
+                if let Err(failure) = outcome {
+                    println!("{failure}");
+                    failed.push(target);
+                }
+            }
+        });
+    }
+    println!("fuzzed {} targets for {seconds} s each in {} s", runs.len(), began.elapsed().as_secs());
     if failed.is_empty() {
         return Ok(());
     }
@@ -118,12 +141,12 @@ fn run_target(file: &Path, target: &str, crate_folder: &Path, seconds: u64) -> R
     if seeds.is_dir() {
         fuzzer.arg(seeds);
     }
-    run_without_dictionary(&mut fuzzer)
+    run_without_dictionary(&mut fuzzer, target)
 }
 
 /// Passes on what libFuzzer says, all but the long dictionary it recommends at the end for later runs: the corpus has
-/// learnt the same.
-fn run_without_dictionary(fuzzer: &mut Command) -> Result<()> {
+/// learnt the same. Each line carries the target's name, because several run at once.
+fn run_without_dictionary(fuzzer: &mut Command, target: &str) -> Result<()> {
     println!("$ {}", program::command_line(fuzzer));
     fuzzer.stdin(Stdio::null()).stderr(Stdio::piped());
     let mut child = fuzzer.spawn().map_err(|source| program::not_started(fuzzer, source))?;
@@ -134,7 +157,7 @@ fn run_without_dictionary(fuzzer: &mut Command) -> Result<()> {
         let line = String::from_utf8_lossy(&line);
         in_dictionary |= line.starts_with("###### Recommended dictionary");
         if !in_dictionary {
-            eprintln!("{line}");
+            eprintln!("{target}: {line}");
         }
         in_dictionary &= !line.starts_with("###### End of recommended dictionary");
     }

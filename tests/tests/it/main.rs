@@ -31,6 +31,7 @@ mod processes;
 mod programs;
 mod sandbox;
 mod secrets;
+mod security_document;
 mod sync;
 mod terminals;
 mod v1_files;

@@ -48,8 +48,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects to a runtime of this machine.
-    pub(crate) fn connect(port: u16, token: &str, protocol: Protocol) -> Result<Self> {
+    /// Connects to a server of this machine; `credentials` is the header that says who we are.
+    pub(crate) fn connect(port: u16, credentials: &str, protocol: Protocol) -> Result<Self> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         let subprotocol = match protocol {
@@ -59,7 +59,7 @@ impl Client {
         let request = format!(
             "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Authorization: Bearer {token}\r\n{subprotocol}\r\n"
+             {credentials}\r\n{subprotocol}\r\n"
         );
         stream.write_all(request.as_bytes())?;
         let mut client = Self { stream, protocol, buffer: vec![0; 4 << 10], start: 0, end: 0, requests: 0 };

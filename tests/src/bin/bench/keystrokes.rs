@@ -61,16 +61,19 @@ fn add(report: &mut Report, circumstances: &str, bare: &[f64], ours: &[f64]) {
     }
 }
 
-struct BareTypist(Terminal);
+/// Types into a terminal, with nobody between.
+pub(crate) struct BareTypist(Terminal);
 
 impl BareTypist {
-    fn start() -> Result<Self> {
+    /// Starts the program, and waits for it.
+    pub(crate) fn start() -> Result<Self> {
         let mut terminal = Terminal::start(Role::Echo)?;
         terminal.master.read_exact(&mut [0])?;
         Ok(Self(terminal))
     }
 
-    fn type_keys(&mut self, times: &mut Vec<f64>) -> Result<()> {
+    /// Adds the time of each echo, in seconds.
+    pub(crate) fn type_keys(&mut self, times: &mut Vec<f64>) -> Result<()> {
         for _ in 0..KEYS_A_ROUND {
             std::thread::sleep(PAUSE);
             let began = Instant::now();
@@ -90,7 +93,8 @@ pub(crate) struct Typist {
 }
 
 impl Typist {
-    fn start(runtime: &Runtime) -> Result<Self> {
+    /// Starts the program, and waits for it.
+    pub(crate) fn start(runtime: &Runtime) -> Result<Self> {
         let mut client = runtime.connect(Protocol::V2)?;
         let pid = client.spawn(Role::Echo, true, Some(WINDOW))?;
         Self::new(client, pid)

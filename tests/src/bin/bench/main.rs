@@ -12,11 +12,13 @@ mod bare;
 mod client;
 mod container;
 mod flood;
+mod gate;
 mod idle;
 mod keystrokes;
 mod output;
 mod program;
 mod push;
+mod refused;
 mod report;
 mod runtime;
 mod sandbox;
@@ -36,12 +38,14 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 19] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
     ("spawn", spawning::measure),
     ("sandbox", sandbox::measure),
+    ("gate", gate::measure),
+    ("refused", refused::measure),
     ("decode", push::decode),
     ("push", push::socket),
     ("stalled", stalled::measure),

@@ -113,7 +113,7 @@ impl Runtime {
 
     /// A connection that is welcome.
     pub(crate) fn connect(&self, protocol: Protocol) -> Result<Client> {
-        Client::connect(self.port, &self.token, protocol)
+        Client::connect(self.port, &format!("Authorization: Bearer {}", self.token), protocol)
     }
 
     /// The folder its programs work in.
