@@ -138,7 +138,7 @@ impl Container {
 
     fn connect(&self) -> Result<Client> {
         let token = docker(&["exec", "mhnos-runtime", "cat", "/var/lib/mhnos/state/token"])?;
-        Client::connect(self.port, token.trim(), Protocol::V2)
+        Client::connect(self.port, &format!("Authorization: Bearer {}", token.trim()), Protocol::V2)
     }
 }
 
