@@ -44,7 +44,11 @@ impl Watcher {
     }
 }
 
-#[proxy(interface = "org.kde.StatusNotifierItem", default_path = "/StatusNotifierItem", assume_defaults = false)]
+#[proxy(
+    interface = "org.kde.StatusNotifierItem",
+    default_path = "/StatusNotifierItem",
+    assume_defaults = false
+)]
 trait Item {
     #[zbus(property(emits_changed_signal = "false"))]
     fn title(&self) -> zbus::Result<String>;
@@ -97,7 +101,8 @@ impl Panel {
 
     async fn item(&self) -> ItemProxy<'_> {
         let mut items = self.items.clone();
-        let name = within("the icon registers", items.wait_for(Option::is_some)).await.unwrap().clone().unwrap();
+        let name =
+            within("the icon registers", items.wait_for(Option::is_some)).await.unwrap().clone().unwrap();
         ItemProxy::builder(&self.connection)
             .destination(name)
             .unwrap()
@@ -145,7 +150,14 @@ impl Panel {
         let item = self.item().await;
         let path = item.menu().await.unwrap();
         let name = item.inner().destination().to_owned();
-        MenuProxy::builder(&self.connection).destination(name).unwrap().path(path).unwrap().build().await.unwrap()
+        MenuProxy::builder(&self.connection)
+            .destination(name)
+            .unwrap()
+            .path(path)
+            .unwrap()
+            .build()
+            .await
+            .unwrap()
     }
 
     /// All entries, those of submenus behind their own.

@@ -15,7 +15,11 @@ use tempfile::TempDir;
 pub(crate) fn desktop_program() -> PathBuf {
     let program = std::env::var_os("MHNOS_TEST_DESKTOP")
         .map_or_else(|| runtime_program().with_file_name("mhnos-desktop"), PathBuf::from);
-    assert!(program.is_file(), "there is no app to test at {}: cargo xtask test --desktop", program.display());
+    assert!(
+        program.is_file(),
+        "there is no app to test at {}: cargo xtask test --desktop",
+        program.display()
+    );
     program
 }
 
@@ -35,7 +39,8 @@ impl Session {
         let mut bus = Command::new("dbus-daemon");
         bus.args(["--session", "--nofork", "--print-address=1"]);
         session.prepare(&mut bus);
-        let mut bus = bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("there is a dbus-daemon");
+        let mut bus =
+            bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("there is a dbus-daemon");
         let address = first_line(&mut bus);
         session.bus = Some((bus, address));
         session
@@ -90,7 +95,10 @@ impl Session {
         let home = self.folder.path().join("home");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["MHNOS_", "XDG_", "DBUS_", "WAYLAND_", "DOCKER_"].iter().any(|prefix| text.starts_with(prefix)) {
+            if ["MHNOS_", "XDG_", "DBUS_", "WAYLAND_", "DOCKER_"]
+                .iter()
+                .any(|prefix| text.starts_with(prefix))
+            {
                 command.env_remove(&name);
             }
         }
@@ -104,7 +112,10 @@ impl Session {
             .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
             .env("NO_AT_BRIDGE", "1")
             .env("GDK_BACKEND", "x11")
-            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_ref().map_or("unix:path=/nonexistent", |(_, address)| address))
+            .env(
+                "DBUS_SESSION_BUS_ADDRESS",
+                self.bus.as_ref().map_or("unix:path=/nonexistent", |(_, address)| address),
+            )
             .stdin(Stdio::null());
     }
 

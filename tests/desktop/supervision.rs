@@ -57,7 +57,10 @@ async fn a_taken_port_is_said_with_its_holder_and_there_is_a_way_out() {
     let _app = session.start();
     let title = panel.until("that it failed", |title| title.starts_with("Failed")).await;
     let holder = format!("(pid {})", std::process::id());
-    assert!(title.contains(&format!("port {} is taken by", session.port)) && title.contains(&holder), "{title}");
+    assert!(
+        title.contains(&format!("port {} is taken by", session.port)) && title.contains(&holder),
+        "{title}"
+    );
     panel.choose("Use another port").await;
     panel.until("that it runs", |title| title.starts_with("Running")).await;
     let port = session.announced().unwrap()["port"].as_u64().unwrap() as u16;

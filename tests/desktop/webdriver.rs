@@ -35,9 +35,11 @@ impl Browser {
         let mut browser = Self { driver, port, session: String::new() };
         eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
         let application = desktop_program();
-        let wanted = json!({ "capabilities": { "alwaysMatch": { "tauri:options": { "application": application } } } });
+        let wanted =
+            json!({ "capabilities": { "alwaysMatch": { "tauri:options": { "application": application } } } });
         let made = browser.ask("POST", "/session", Some(wanted)).await;
-        browser.session = made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}")).to_owned();
+        browser.session =
+            made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}")).to_owned();
         browser
     }
 
@@ -82,7 +84,8 @@ impl Browser {
         let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
         // A chunked body is one object between its sizes.
         let object = body.find('{').zip(body.rfind('}')).map(|(from, to)| &body[from..=to]);
-        let answer: Value = serde_json::from_str(object.unwrap_or("{}")).unwrap_or_else(|error| panic!("{error}: {body}"));
+        let answer: Value =
+            serde_json::from_str(object.unwrap_or("{}")).unwrap_or_else(|error| panic!("{error}: {body}"));
         answer["value"].clone()
     }
 

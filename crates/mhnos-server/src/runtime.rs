@@ -125,6 +125,26 @@ pub struct Runtime {
     connections: AtomicU32,
 }
 
+/// What a [`Runtime`] is made of.
+pub struct Parts {
+    /// As they are from now on.
+    pub settings: Settings,
+    /// Who may talk to it.
+    pub gate: Gate,
+    /// The files.
+    pub workspace: Workspace,
+    /// Two-way sync of the files.
+    pub sync: Sync,
+    /// The state folder.
+    pub state: StateDirectory,
+    /// An empty folder for the output of programs.
+    pub scratch: PathBuf,
+    /// Addresses it listens on.
+    pub addresses: Vec<String>,
+    /// The lines of its log.
+    pub log_lines: LogLines,
+}
+
 /// Counts an open connection.
 pub struct ConnectionCount {
     runtime: Arc<Runtime>,
@@ -138,16 +158,8 @@ impl Drop for ConnectionCount {
 
 impl Runtime {
     /// A runtime whose parts are ready. To be called within a tokio runtime.
-    pub fn new(
-        settings: Settings,
-        gate: Gate,
-        workspace: Workspace,
-        sync: Sync,
-        state: StateDirectory,
-        scratch: PathBuf,
-        addresses: Vec<String>,
-        log_lines: LogLines,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { settings, gate, workspace, sync, state, scratch, addresses, log_lines } = parts;
         let limits = Limits {
             processes: settings.max_processes as usize,
             memory: settings.max_memory,

@@ -17,7 +17,7 @@ use crate::http;
 use crate::listen::{ListenError, listen};
 use crate::logging;
 use crate::own_command;
-use crate::runtime::Runtime;
+use crate::runtime::{Parts, Runtime};
 use crate::settings::{ServeArguments, Settings, SettingsError};
 use crate::state::{RunningRuntime, StateDirectory, StateError};
 use crate::sync::Sync;
@@ -108,8 +108,16 @@ async fn serve(
         .iter()
         .filter_map(|listener| Some(format!("ws://{}", listener.local_addr().ok()?)))
         .collect();
-    let runtime =
-        Arc::new(Runtime::new(settings, gate, workspace, sync, state.clone(), scratch, addresses, log_lines));
+    let runtime = Arc::new(Runtime::new(Parts {
+        settings,
+        gate,
+        workspace,
+        sync,
+        state: state.clone(),
+        scratch,
+        addresses,
+        log_lines,
+    }));
 
     // Before anybody can be let in.
     runtime.trust.audit.write(Fact::Started {

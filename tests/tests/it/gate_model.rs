@@ -348,8 +348,7 @@ impl World {
             attempt.check();
         }
         let expected = |name: &str| name.starts_with("program-") || name.starts_with("file-");
-        for entry in std::fs::read_dir(self.runtime.workspace()).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
+        for name in self.runtime.names() {
             assert!(expected(&name), "{name} is nobody's");
         }
     }

@@ -150,6 +150,7 @@ impl Hub {
         };
         if matches!(self.host_down, Some(HaltReason::Missing(_))) {
             self.host_down = None;
+            self.tell_halts();
         }
         for observation in observations {
             let everything = observation.complete && observation.within.is_none();
@@ -209,6 +210,7 @@ impl Hub {
     /// Nothing can be done on the host.
     pub(super) fn host_is_down(&mut self, reason: HaltReason) {
         self.host_down = Some(reason);
+        self.tell_halts();
     }
 
     /// Gives the host what it can carry out; what comes meanwhile is given together, and synced to disk together.

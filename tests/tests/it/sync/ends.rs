@@ -129,6 +129,22 @@ async fn a_second_runtime_on_the_folder_is_refused_and_names_the_first() {
 }
 
 #[tokio::test]
+async fn the_root_deleted_and_made_again_while_it_runs_deletes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path());
+    runtime.write("a", "1");
+    let mut control = Client::connect(&runtime).await;
+    let mut replica = Replica::opened(1, &runtime).await;
+    replica.until_equal(runtime.workspace()).await;
+    fs::remove_dir_all(runtime.workspace()).unwrap();
+    fs::create_dir(runtime.workspace()).unwrap();
+    replica.until("it halts", |of| !of.halted().is_empty()).await;
+    assert_eq!(replica.read("a").as_deref(), Some("1"));
+    let shown = mhnos_tests::sync::status(&mut control).await;
+    assert!(shown.halted.is_some(), "{shown:?}");
+}
+
+#[tokio::test]
 async fn a_person_at_a_terminal_sees_and_settles_it() {
     let runtime = Runtime::start();
     runtime.write("note.txt", "base");
