@@ -64,7 +64,7 @@ impl Sync {
             ),
         })?;
         let last_synced: Arc<Mutex<HashMap<Arc<str>, u64>>> = Arc::default();
-        let (mut changes, noted) = (driver.status(), Arc::clone(&last_synced));
+        let (mut changes, noted) = (driver.changes(), Arc::clone(&last_synced));
         tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 let status = Arc::clone(&changes.borrow_and_update());
@@ -111,13 +111,13 @@ impl Sync {
     }
 
     /// How it stands, as far as `principal` may see it: a page sees its own replicas.
-    pub(crate) fn status(&self, principal: &Principal) -> v2::SyncStatus {
-        self.shown(principal, &self.driver.status().borrow())
+    pub(crate) async fn status(&self, principal: &Principal) -> Result<v2::SyncStatus, Failure> {
+        Ok(self.shown(principal, &*self.driver.status().await?))
     }
 
     /// That it changed.
     pub(crate) fn changes(&self) -> watch::Receiver<Arc<Status>> {
-        self.driver.status()
+        self.driver.changes()
     }
 
     pub(crate) fn shown(&self, principal: &Principal, status: &Status) -> v2::SyncStatus {
@@ -139,8 +139,8 @@ impl Sync {
     }
 
     /// The conflicts that wait for a person.
-    pub(crate) fn conflicts(&self, workspace: &Workspace) -> Vec<v2::Conflict> {
-        let status = Arc::clone(&self.driver.status().borrow());
+    pub(crate) async fn conflicts(&self, workspace: &Workspace) -> Result<Vec<v2::Conflict>, Failure> {
+        let status = self.driver.status().await?;
         let shown = status.conflicts.iter().map(|conflict| v2::Conflict {
             path: conflict.path.to_string(),
             copy: conflict.copy.to_string(),
@@ -148,13 +148,13 @@ impl Sync {
             // The copy was written when the conflict was seen.
             time: workspace.read(Path::new(conflict.copy.as_str())).map_or(0, |(_, facts)| facts.mtime),
         });
-        shown.collect()
+        Ok(shown.collect())
     }
 
     /// Settles a conflict.
     pub(crate) async fn resolve(&self, copy: &str, keep: v2::Keep) -> Result<(), Failure> {
         let named = path(copy)?;
-        let status = Arc::clone(&self.driver.status().borrow());
+        let status = self.driver.status().await?;
         if !status.conflicts.iter().any(|conflict| conflict.copy == named) {
             let error = format!(
                 "there is no conflict with the other version {copy}: `syncConflicts` names those there are"
@@ -200,7 +200,7 @@ impl Sync {
         answer: v2::HaltAnswer,
         replica: Option<&str>,
     ) -> Result<(), Failure> {
-        let status = Arc::clone(&self.driver.status().borrow());
+        let status = self.driver.status().await?;
         let is_meant = |key: &str| replica.is_none_or(|digits| digits_of(key).eq_ignore_ascii_case(digits));
         let own = status.replicas.iter().filter(|one| may_see(principal, &one.key) && is_meant(&one.key));
         let keys: Vec<_> = own.map(|one| Arc::clone(&one.key)).collect();

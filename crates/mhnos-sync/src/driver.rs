@@ -248,8 +248,18 @@ impl Driver {
         self.inputs.blocking_send(Event::Hint(vec![path])).map_err(|_| Stopped)
     }
 
+    /// How everything stands after all that was said to the sync before this call. What [`Self::changes`] shows may be a moment older.
+    ///
+    /// # Errors
+    /// When the sync has stopped.
+    pub async fn status(&self) -> Result<Arc<Status>, Stopped> {
+        let (reply, status) = oneshot::channel();
+        self.send(Event::Status { reply }).await?;
+        status.await.map_err(|_| Stopped)
+    }
+
     /// How everything stands, and that it has changed.
-    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+    pub fn changes(&self) -> watch::Receiver<Arc<Status>> {
         self.status.clone()
     }
 

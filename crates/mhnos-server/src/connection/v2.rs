@@ -210,10 +210,11 @@ impl Session {
                 self.syncs.open(shared, id, opening).await?;
             }
             Request::SyncStatus => {
-                shared.reply_v2(Reply::SyncStatus { id, status: runtime.sync.status(principal) }).await;
+                let status = runtime.sync.status(principal).await?;
+                shared.reply_v2(Reply::SyncStatus { id, status }).await;
             }
             Request::SyncConflicts => {
-                let conflicts = runtime.sync.conflicts(&runtime.workspace);
+                let conflicts = runtime.sync.conflicts(&runtime.workspace).await?;
                 shared.reply_v2(Reply::SyncConflicts { id, conflicts }).await;
             }
             Request::SyncResolve { path, keep } => {

@@ -46,6 +46,10 @@ pub(super) enum Event {
         ticket: u64,
         result: Result<(), SaveFailed>,
     },
+    /// How everything stands, after all that came before this.
+    Status {
+        reply: oneshot::Sender<Arc<Status>>,
+    },
     Stop,
 }
 
@@ -163,6 +167,11 @@ pub(super) fn run(
             Event::Saved { ticket, result } => {
                 outside.saving = outside.saving.saturating_sub(1);
                 Input::Saved { ticket, result }
+            }
+            Event::Status { reply } => {
+                // Whoever asks and is gone does not need it.
+                let _ = reply.send(Arc::new(hub.status()));
+                continue;
             }
             Event::Stop => break,
         };

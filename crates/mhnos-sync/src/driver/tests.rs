@@ -131,7 +131,7 @@ impl Scene {
     ) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(replicas) {
-            assert!(Instant::now() < deadline, "{what}: {:#?}", self.driver().status().borrow());
+            assert!(Instant::now() < deadline, "{what}: {:#?}", self.driver().changes().borrow());
             for replica in replicas.iter_mut() {
                 self.hear(replica);
             }
@@ -168,7 +168,7 @@ impl Scene {
     }
 
     pub(super) fn phase(&self, key: &str) -> Phase {
-        let status = self.driver().status();
+        let status = self.driver().changes();
         let status = status.borrow();
         status.replicas.iter().find(|replica| &*replica.key == key).unwrap().phase
     }
@@ -263,7 +263,7 @@ fn what_either_side_makes_edits_renames_and_removes_the_other_has() {
     scene.until_equal(&mut replica);
     assert_eq!(scene.read("renamed-too/b"), None);
     assert!(scene.versions().iter().any(|version| version.path.as_str() == "renamed-too/b"));
-    assert!(scene.driver().status().borrow().problems.is_empty());
+    assert!(scene.driver().changes().borrow().problems.is_empty());
 }
 
 #[test]
@@ -277,14 +277,14 @@ fn an_edit_on_both_sides_keeps_both_on_both() {
     replica.write("note.txt", "of the replica");
     scene.changed(&mut replica);
     let text = |status: &Status| status.replicas[0].differences;
-    scene.until(&mut [&mut replica], "both edits are seen", |_| text(&scene.driver().status().borrow()) > 0);
+    scene.until(&mut [&mut replica], "both edits are seen", |_| text(&scene.driver().changes().borrow()) > 0);
     assert_eq!(scene.phase("one"), Phase::Paused);
     scene.driver().hint_blocking(RelativePath::new("note.txt").unwrap()).unwrap();
     scene.control(Control::Resume);
     scene.until_equal(&mut replica);
     assert_eq!(scene.read("note.txt").as_deref(), Some("of the host"));
     assert_eq!(scene.read("note.conflict-one-1.txt").as_deref(), Some("of the replica"));
-    let conflicts = scene.driver().status().borrow().conflicts.clone();
+    let conflicts = scene.driver().changes().borrow().conflicts.clone();
     assert_eq!(conflicts.len(), 1);
 
     let copy = conflicts[0].copy.clone();
@@ -294,7 +294,7 @@ fn an_edit_on_both_sides_keeps_both_on_both() {
         of[0].read("note.txt").as_deref() == Some("of the replica")
             && of[0].read("note.conflict-one-1.txt").is_none()
     });
-    assert!(scene.driver().status().borrow().conflicts.is_empty());
+    assert!(scene.driver().changes().borrow().conflicts.is_empty());
     let kept = scene.versions().into_iter().find(|version| version.path.as_str() == "note.txt").unwrap();
     scene.runtime.block_on(scene.driver().restore(kept.id, None)).unwrap();
     scene.until(&mut [&mut replica], "what was displaced is back", |of| {

@@ -98,7 +98,7 @@ fn a_root_that_is_gone_deletes_nothing_and_comes_back() {
     scene.write("a", "1");
     let mut replica = scene.replica("one");
     scene.until_equal(&mut replica);
-    let down = |of: &str| matches!(&scene.driver().status().borrow().down, Some(HaltReason::Missing(why)) if why.contains(of));
+    let down = |of: &str| matches!(&scene.driver().changes().borrow().down, Some(HaltReason::Missing(why)) if why.contains(of));
     let away = scene.beside("away");
     fs::rename(scene.root(), &away).unwrap();
     scene.until(&mut [&mut replica], "it is seen to be gone", |_| down("was moved, deleted or unmounted"));
