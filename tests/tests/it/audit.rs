@@ -28,7 +28,7 @@ async fn it_says_who_was_let_in_and_what_was_done_in_the_runtimes_own_words() {
     let mut runtime = Setup::default().start();
     let mut page = Client::connect_as(&runtime, STRANGER).await;
     // A page can say what it likes of itself.
-    let lie = json!({"type": "spawn", "processType": "shell", "command": "sleep", "args": ["1000", "--password=hunter2"],
+    let lie = json!({"type": "spawn", "processType": "shell", "command": "bash", "args": ["-c", "sleep 1000", "--password=hunter2"],
         "origin": OTHER, "by": OTHER, "program": "harmless", "options": {"origin": OTHER, "cwd": "/"}});
     let id = page.begin(lie).await;
     let mut control = v2::Client::connect(&runtime).await;
@@ -56,7 +56,7 @@ async fn it_says_who_was_let_in_and_what_was_done_in_the_runtimes_own_words() {
         json!({"event": "connected", "by": "a local program"}),
         json!({"event": "allowed", "origin": STRANGER, "access": "full", "once": true}),
         json!({"event": "connected", "by": STRANGER}),
-        json!({"event": "spawned", "pid": pid, "by": STRANGER, "program": "shell sleep", "directory": directory}),
+        json!({"event": "spawned", "pid": pid, "by": STRANGER, "program": "shell bash", "directory": directory}),
         json!({"event": "killed", "pid": pid, "by": STRANGER, "signal": "SIGKILL"}),
         json!({"event": "allowed", "origin": OTHER, "access": "files", "once": false}),
         json!({"event": "revoked", "origin": STRANGER}),
