@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const BROWSER_TESTS: &str = "tests/e2e";
+/// The longest that one file of them may take, in the notation of coreutils' `timeout`.
+const BROWSER_TEST_BOUND: &str = "5m";
 
 /// The seeded runs of the sync engine, as nextest names them.
 const SIMULATOR: &str = "package(mhnos-sync) & test(/^simulator::/)";
@@ -146,7 +148,9 @@ fn prepared<'a>(tools: Option<&'a Tools>, runtime: Option<&'a Path>) -> Step<Pre
 fn simulate(checkout: &Checkout) -> Result<()> {
     let seeds = if env::var_os("CI").is_some() { SEEDS } else { FEWER_SEEDS };
     let mut nextest = checkout.cargo();
-    nextest.args(["nextest", "run", "-p", "mhnos-sync", "-E", SIMULATOR, "--success-output", "final"]);
+    // Of all packages, as in the step before: chosen alone, this one's libraries would be compiled anew with fewer features.
+    nextest.args(["nextest", "run", "--workspace"]).args(NOT_THE_DESKTOP);
+    nextest.args(["-E", SIMULATOR, "--success-output", "final"]);
     program::run(nextest.env("MHNOS_SIM_SEEDS", env::var_os("MHNOS_SIM_SEEDS").unwrap_or(seeds.into())))
 }
 
@@ -173,16 +177,32 @@ fn browser_test_files(checkout: &Checkout) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Each file for itself: one that hangs costs its own time only, and is named.
 fn browser_tests(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Result<()> {
-    program::run(&mut browser_test(checkout, prepared, files))
+    let mut failed = Vec::new();
+    for file in files {
+        if let Err(failure) = program::run(&mut browser_test(checkout, prepared, file)) {
+            println!("{failure}");
+            failed.push(file.display().to_string());
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Explained(format!("tests failed in {}", failed.join(", "))))
+    }
 }
 
-fn browser_test(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Command {
-    let mut node = Command::new(prepared.tools.node());
-    // One file at a time, because each starts a browser; a time-out, because a page that waits would wait for ever.
-    node.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "--test-timeout=180000"])
-        .args(files)
+/// A page that waits would wait for ever, and so would whoever closes it: the test, the file and the program that
+/// runs it each have a time after which they are ended.
+fn browser_test(checkout: &Checkout, prepared: &Prepared<'_>, file: &Path) -> Command {
+    let mut bounded = Command::new("timeout");
+    bounded
+        .args(["--kill-after=20s", BROWSER_TEST_BOUND])
+        .arg(prepared.tools.node())
+        .args(["--test", "--test-reporter=spec", "--test-force-exit", "--test-timeout=180000"])
+        .arg(file)
         .current_dir(checkout.root())
         .envs(environment(prepared.runtime, prepared.tools));
-    node
+    bounded
 }

@@ -72,5 +72,5 @@ fn tests(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Resul
         .envs(environment(prepared.runtime, prepared.tools))
         .envs(engine.environment());
     program::run(&mut nextest)?;
-    program::run(browser_test(checkout, prepared, &[Path::new(PAGE).to_owned()]).envs(engine.environment()))
+    program::run(browser_test(checkout, prepared, Path::new(PAGE)).envs(engine.environment()))
 }
