@@ -126,12 +126,8 @@ async fn serve(
     });
     let mut interrupts = Stops::new()?;
     let (stop, stopping) = watch::channel(false);
-    let mut serving = JoinSet::new();
-    for listener in listeners {
-        serving.spawn(http::serve(listener, Arc::clone(&runtime), stopping.clone()));
-    }
-    serving.spawn(control::serve(commands, Arc::clone(&runtime), stopping.clone()));
     let url = format!("ws://127.0.0.1:{port}");
+    // Before anything is answered: who found it well may look for its address next. Connections wait in the sockets until then.
     state.announce(&RunningRuntime {
         pid: std::process::id(),
         port,
@@ -140,6 +136,11 @@ async fn serve(
         started: now(),
         workspace: runtime.workspace.root().to_owned(),
     })?;
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        serving.spawn(http::serve(listener, Arc::clone(&runtime), stopping.clone()));
+    }
+    serving.spawn(control::serve(commands, Arc::clone(&runtime), stopping.clone()));
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::warn!(%error, "the service manager was not told that the runtime is ready");
     }
