@@ -39,14 +39,14 @@ describe('sync of many files', { timeout: SUITE_TIMEOUT }, () => {
       await Promise.all(names.map((name) => writeFile(onHost(name), `${name} `.repeat(20))));
     }
     page = await syncing.openTab(context, site);
-    await syncing.untilState(page, 'synced', 90_000);
-    const tree = await syncing.untilEqual(page, runtime, 30_000);
+    await syncing.untilState(page, 'synced', 120_000);
+    const tree = await syncing.untilEqual(page, runtime, 60_000);
     assert.equal(Object.keys(tree).length, FILES + 101);
 
     const { bytesReceived } = await syncing.progress(page);
     await rename(onHost('many'), onHost('renamed'));
-    await syncing.untilOnDisk(page, 'renamed/99/99.txt', 'many/99/99.txt '.repeat(20), 60_000);
-    assert.equal(Object.keys(await syncing.untilEqual(page, runtime, 60_000)).length, FILES + 101);
+    await syncing.untilOnDisk(page, 'renamed/99/99.txt', 'many/99/99.txt '.repeat(20), 120_000);
+    assert.equal(Object.keys(await syncing.untilEqual(page, runtime, 120_000)).length, FILES + 101);
     assert.equal((await syncing.progress(page)).bytesReceived, bytesReceived, 'no content travels for a rename');
 
     await page.evaluate(async () => {
@@ -61,7 +61,7 @@ describe('sync of many files', { timeout: SUITE_TIMEOUT }, () => {
         await Promise.all(Array.from({ length: 100 }, (_, number) => edit(number)));
       }
     });
-    await syncing.untilOnHost(runtime.workspace, 'renamed/98/99.txt', 'edited 98 99', 60_000);
-    await syncing.untilEqual(page, runtime, 60_000);
+    await syncing.untilOnHost(runtime.workspace, 'renamed/98/99.txt', 'edited 98 99', 120_000);
+    await syncing.untilEqual(page, runtime, 120_000);
   });
 });

@@ -219,7 +219,8 @@ export class Session {
         this.#halted = record.reason;
         break;
       case 'rescan':
-        this.#watch.add('');
+        // The hub plans nothing before it was told everything.
+        this.#look([''], true);
         break;
     }
     this.#report();

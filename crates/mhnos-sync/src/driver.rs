@@ -12,6 +12,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -159,6 +160,8 @@ pub struct Driver {
     status: watch::Receiver<Arc<Status>>,
     activities: broadcast::Sender<Activity>,
     rules: watch::Receiver<Arc<Rules>>,
+    /// Nothing more is to be handled.
+    stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -199,13 +202,17 @@ impl Driver {
         let to_hub = inputs.clone();
         let index_thread =
             spawn("sync index", Box::new(move || hub::run_index(index, &save_queue, &to_hub)))?;
-        let (hub_jobs, hub_activities) = (jobs.clone(), activities.clone());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (hub_jobs, hub_activities, hub_stopping) =
+            (jobs.clone(), activities.clone(), Arc::clone(&stopping));
         let hub_thread = spawn(
             "sync hub",
-            Box::new(move || hub::run(hub, events, hub_jobs, saves, &status_out, &hub_activities)),
+            Box::new(move || {
+                hub::run(hub, events, hub_jobs, saves, &status_out, &hub_activities, &hub_stopping);
+            }),
         )?;
         let threads = Mutex::new(vec![hub_thread, folder_thread, index_thread]);
-        Ok(Self { inputs, jobs, status, activities, rules, threads })
+        Ok(Self { inputs, jobs, status, activities, rules, stopping, threads })
     }
 
     /// Opens a session. A replica has one; a further one ends the earlier.
@@ -324,8 +331,10 @@ impl Driver {
         done.blocking_recv().map_err(|_| Stopped)
     }
 
-    /// Ends all sessions, writes down what is to be remembered, and lets go of the folder. To be called where waiting is allowed.
+    /// Ends all sessions, writes down what is to be remembered, and lets go of the folder. To be called where waiting is allowed. What was said and not
+    /// heard yet is not waited for: it is seen again when the sync starts.
     pub fn stop_blocking(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         let _ = self.inputs.blocking_send(Event::Stop);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

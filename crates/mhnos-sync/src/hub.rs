@@ -101,6 +101,18 @@ pub enum Input {
     Control(Control),
 }
 
+impl Input {
+    /// Whether it tells of something that is not the hub's own doing.
+    fn tells(&self) -> bool {
+        match self {
+            Self::WorkDone { result, .. } => matches!(result, WorkResult::Observed { .. }),
+            Self::Message { message, .. } => matches!(message, FromReplica::Observed { .. }),
+            Self::Saved { .. } => false,
+            Self::HostHint(_) | Self::Opened(_) | Self::Closed { .. } | Self::Control(_) => true,
+        }
+    }
+}
+
 /// What is to be done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -221,6 +233,7 @@ impl Hub {
 
     /// Takes note of what happened, and says what is to be done now.
     pub fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let tells = input.tells();
         match input {
             Input::HostHint(paths) => self.hint(paths),
             Input::WorkDone { ticket, result } => self.work_done(ticket, result),
@@ -230,7 +243,7 @@ impl Hub {
             Input::Saved { ticket, result } => self.saved(ticket, result),
             Input::Control(control) => self.control(control),
         }
-        self.plan_all();
+        self.plan_all(tells);
         self.apply_ready();
         self.save();
         self.tell_rest();

@@ -225,12 +225,19 @@ impl Folder<'_> {
         let mut new = self.watch.follow(&gone, there);
         // What happened in them before they were watched is not lost: they are looked at once more, the uppermost with all that is in them.
         new.dedup_by(|path, before| path.is_in(before));
+        if new.is_empty() {
+            return rows;
+        }
+        // With what was gathered: a folder that was renamed is seen to be so only when both its names are looked at together.
+        match self.watch.take() {
+            Some(gathered) if gathered.is_empty() => new.clear(),
+            Some(gathered) => new.extend(gathered),
+            None => {}
+        }
         if new.len() > crate::watch::GATHERED {
             new.clear();
-            self.hint(new);
-        } else if !new.is_empty() {
-            self.hint(new);
         }
+        self.hint(new);
         rows
     }
 }

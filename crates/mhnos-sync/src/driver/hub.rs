@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -125,6 +125,7 @@ pub(super) fn run(
     saves: std::sync::mpsc::Sender<Save>,
     status: &watch::Sender<Arc<Status>>,
     activities: &broadcast::Sender<Activity>,
+    stopping: &AtomicBool,
 ) {
     let mut outside = Outside {
         jobs,
@@ -139,6 +140,9 @@ pub(super) fn run(
     let mut numbers = 0_u64;
     outside.carry_out(hub.handle(Input::HostHint(Vec::new())));
     while let Some(event) = events.blocking_recv() {
+        if stopping.load(Ordering::Relaxed) {
+            break;
+        }
         let mut told = None;
         let input = match event {
             Event::Open { hello, reply } => {

@@ -11,8 +11,9 @@ use crate::side::Action;
 use crate::tree::is_file;
 
 impl Hub {
-    /// Plans for every replica for which something changed.
-    pub(super) fn plan_all(&mut self) {
+    /// Plans for every replica for which something changed. What halted one can only be seen in all of it: so while it is halted, it is not planned for
+    /// each order that ends, but when something was told (`tells`), and when nothing is under way any more.
+    pub(super) fn plan_all(&mut self, tells: bool) {
         if self.paused || !self.host_seen || self.host_down.is_some() {
             return;
         }
@@ -20,6 +21,7 @@ impl Hub {
             let session = replica.session.as_ref();
             session.is_some_and(|session| !session.expecting && session.told.is_none())
                 && !replica.dirty.is_empty()
+                && (replica.halt.is_none() || tells || replica.steps == 0)
         });
         let keys: Vec<Arc<str>> = ready.map(|(key, _)| key.clone()).collect();
         keys.iter().for_each(|key| self.plan_for(key));
@@ -29,7 +31,6 @@ impl Hub {
         let Some(replica) = self.replicas.get_mut(key) else { return };
         let mut dirty = replica.dirty.take();
         if replica.halt.is_some() {
-            // What halted it can only be seen in all of it.
             dirty = Dirty::Everything;
         }
         let changed = match &dirty {

@@ -108,26 +108,46 @@ impl<'a> Settling<'a, '_> {
         if gone.is_empty() {
             return None;
         }
-        // What is still there under another name was not deleted, also where it could not be told as a move.
-        let elsewhere: HashSet<Content> = open
-            .filter(|(_, row)| row.base != row.on(side))
-            .filter_map(|(_, row)| content(row.on(side)))
-            .collect();
-        let gone = gone.iter().filter(|content| !elsewhere.contains(content)).count();
-        let vanished = gone + self.situation.vanishing[side as usize];
+        let base_files = self.situation.trees.base_files();
+        let vanishing = self.situation.vanishing[side as usize];
+        let is_most = |vanished| vanished > VANISH_UNASKED && vanished * 2 > base_files;
+        let mut vanished = gone.len() + vanishing;
+        if is_most(vanished) {
+            // What is still there under another name was not deleted, also where it could not be told as a move.
+            let mut elsewhere = self.appeared(side);
+            let lost = gone.iter().filter(|content| match elsewhere.get_mut(content) {
+                Some(copies @ 1..) => {
+                    *copies -= 1;
+                    false
+                }
+                _ => true,
+            });
+            vanished = lost.count() + vanishing;
+        }
         let (entries, problems) = match side {
             Which::Host => (self.situation.host.len(), self.situation.host_problems),
             Which::Replica => (self.situation.trees.entries(), self.situation.replica_problems),
         };
-        let base_files = self.situation.trees.base_files();
         let reason = if entries == 0 && problems.is_empty() {
             HaltReason::Empty
-        } else if vanished > VANISH_UNASKED && vanished * 2 > base_files {
+        } else if is_most(vanished) {
             HaltReason::MostDeleted
         } else {
             return None;
         };
         Some(Halt { reason, side, base_files, vanished })
+    }
+
+    /// How often a side has each content where it was not agreed: anywhere, because what is being done about it is not planned again now.
+    fn appeared(&self, side: Which) -> HashMap<Content, usize> {
+        let mut contents = HashMap::new();
+        for path in self.situation.trees.differences().keys().filter(|path| !self.taken.contains(path)) {
+            let row = self.situation.trees.triple(self.situation.host, path);
+            if let Some(content) = content(row.on(side)).filter(|_| row.base != row.on(side)) {
+                *contents.entry(content).or_insert(0) += 1;
+            }
+        }
+        contents
     }
 
     /// What to do about each row that is open, in the order of the paths.

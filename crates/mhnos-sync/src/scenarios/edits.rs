@@ -261,3 +261,25 @@ fn executable_bit_and_edit_are_both_kept() {
     ));
     assert!(world.status().conflicts.is_empty());
 }
+
+/// As a page does that looks for a file in it.
+#[test]
+fn folder_renamed_while_the_page_makes_one_of_that_name() {
+    let names: Vec<_> = (0..40).map(|n| format!("many/{}/{n}", n % 4)).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    for page_first in [false, true] {
+        let mut world = in_step(1, &files);
+        let staged = world.replicas[0].side.staged_bytes;
+        world.host.rename("many", "renamed");
+        world.replicas[0].side.make_directory("renamed/3");
+        if page_first {
+            world.replica_hint(0, &[path("renamed")]);
+        }
+        world.host_hint(vec![path("many"), path("renamed")]);
+        world.replica_hint(0, &[path("renamed")]);
+        world.settle();
+        assert_in_step(&world);
+        assert_eq!(listing(&world).len(), 45);
+        assert_eq!(world.replicas[0].side.staged_bytes, staged, "no content travels for a rename");
+    }
+}

@@ -69,6 +69,35 @@ fn deletions_one_after_the_other_halt_as_well_while_they_are_under_way() {
     assert!(world.orders < 20);
 }
 
+/// A rename that is seen in two steps is a copy and a deletion, and what is still being copied is not lost.
+#[test]
+fn a_folder_that_has_another_name_is_not_lost_while_it_is_copied() {
+    for side in [Which::Host, Which::Replica] {
+        let mut world = twenty();
+        match side {
+            Which::Host => world.host.rename("x", "y"),
+            Which::Replica => world.replicas[0].side.rename("x", "y"),
+        }
+        let hint = |world: &mut World, name: &str| match side {
+            Which::Host => world.host_hint(vec![path(name)]),
+            Which::Replica => world.replica_hint(0, &[path(name)]),
+        };
+        hint(&mut world, "y");
+        // Copied in part, and in part still on its way.
+        while world.orders < 10 {
+            let step = world.movable().into_iter().next().unwrap();
+            world.go(step);
+        }
+        hint(&mut world, "x");
+        while let Some(step) = world.movable().into_iter().next() {
+            assert_eq!(halt(&world), None, "{side:?}");
+            world.go(step);
+        }
+        assert_in_step(&world);
+        assert_eq!(listing(&world).len(), 21);
+    }
+}
+
 #[test]
 fn host_root_gone_halts_everything_until_it_is_back() {
     let mut world = twenty();
