@@ -12,9 +12,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -40,6 +40,8 @@ use hub::Event;
 const INPUTS: usize = 1024;
 /// Bytes handed out to a session that its replica has not taken. Beyond it the session is ended: it asks for what it does not read.
 pub const UNREAD_BYTES: usize = 160 << 20;
+/// The hub hears what waits for it for so long when it is to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Activities a subscriber may be behind. Beyond it, it misses the oldest.
 const ACTIVITIES: usize = 1024;
 
@@ -160,8 +162,8 @@ pub struct Driver {
     status: watch::Receiver<Arc<Status>>,
     activities: broadcast::Sender<Activity>,
     rules: watch::Receiver<Arc<Rules>>,
-    /// Nothing more is to be handled.
-    stopping: Arc<AtomicBool>,
+    /// Since when it is to stop.
+    stopping: Arc<OnceLock<Instant>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -202,7 +204,7 @@ impl Driver {
         let to_hub = inputs.clone();
         let index_thread =
             spawn("sync index", Box::new(move || hub::run_index(index, &save_queue, &to_hub)))?;
-        let stopping = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::new(OnceLock::new());
         let (hub_jobs, hub_activities, hub_stopping) =
             (jobs.clone(), activities.clone(), Arc::clone(&stopping));
         let hub_thread = spawn(
@@ -331,10 +333,10 @@ impl Driver {
         done.blocking_recv().map_err(|_| Stopped)
     }
 
-    /// Ends all sessions, writes down what is to be remembered, and lets go of the folder. To be called where waiting is allowed. What was said and not
-    /// heard yet is not waited for: it is seen again when the sync starts.
+    /// Ends all sessions, writes down what is to be remembered, and lets go of the folder. To be called where waiting is allowed. What was said
+    /// before is heard if that takes no more than two seconds; else it is seen again when the sync starts.
     pub fn stop_blocking(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.get_or_init(Instant::now);
         let _ = self.inputs.blocking_send(Event::Stop);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -3,13 +3,14 @@
 //! The thread of the index is here too: it does one thing only, and waits for the disk.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::folder::Job;
-use super::{Hello, ToSession, UNREAD_BYTES, opening};
+use super::{Hello, STOP_PATIENCE, ToSession, UNREAD_BYTES, opening};
 use crate::hub::message::{FromReplica, ToReplica};
 use crate::hub::state::Change;
 use crate::hub::status::{Activity, Status};
@@ -125,7 +126,7 @@ pub(super) fn run(
     saves: std::sync::mpsc::Sender<Save>,
     status: &watch::Sender<Arc<Status>>,
     activities: &broadcast::Sender<Activity>,
-    stopping: &AtomicBool,
+    stopping: &OnceLock<Instant>,
 ) {
     let mut outside = Outside {
         jobs,
@@ -140,7 +141,7 @@ pub(super) fn run(
     let mut numbers = 0_u64;
     outside.carry_out(hub.handle(Input::HostHint(Vec::new())));
     while let Some(event) = events.blocking_recv() {
-        if stopping.load(Ordering::Relaxed) {
+        if stopping.get().is_some_and(|since| since.elapsed() > STOP_PATIENCE) {
             break;
         }
         let mut told = None;
