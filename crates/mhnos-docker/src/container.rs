@@ -5,8 +5,9 @@ use std::path::Path;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
+use bollard::exec::StartExecResults;
 use bollard::models::{
-    ContainerInspectResponse, EventMessage, MountPoint, NetworkCreateRequest, VolumeCreateRequest,
+    ContainerInspectResponse, EventMessage, ExecConfig, MountPoint, NetworkCreateRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -292,6 +293,31 @@ impl Engine {
                 Err(error) => Err(no_such(variant, "measure", error)),
             })
             .boxed()
+    }
+
+    /// The token of the runtime in a container, with which local programs outside of it connect: its state folder is in a volume, and so is
+    /// read from inside.
+    ///
+    /// # Errors
+    /// When the container is missing or does not run, there is no token in it yet, or the engine refuses.
+    pub async fn token(&self, variant: Variant) -> Result<String, DockerError> {
+        let refused = |error| no_such(variant, "read the token of", error);
+        let read = ["sh", "-c", r#"cat -- "$MHNOS_STATE_DIR/token""#].map(str::to_owned).into();
+        let command = ExecConfig { cmd: Some(read), attach_stdout: Some(true), ..ExecConfig::default() };
+        let exec = self.docker.create_exec(variant.container(), command).await.map_err(refused)?.id;
+        let StartExecResults::Attached { mut output, .. } =
+            self.docker.start_exec(&exec, None).await.map_err(refused)?
+        else {
+            return Err(DockerError::NoToken { name: variant.container().into() });
+        };
+        let mut token = String::new();
+        while let Some(piece) = output.next().await {
+            token.push_str(&String::from_utf8_lossy(&piece.map_err(refused)?.into_bytes()));
+        }
+        match token.trim() {
+            "" => Err(DockerError::NoToken { name: variant.container().into() }),
+            token => Ok(token.to_owned()),
+        }
     }
 
     /// What happens to a container, in the engine's words: `start`, `die`, `health_status: healthy`…

@@ -96,6 +96,12 @@ pub enum DockerError {
         /// Its name.
         name: String,
     },
+    /// The runtime in it has no token to show.
+    #[error("the container {name} has no token yet: `mhnos-runtime docker logs` says whether the runtime in it started")]
+    NoToken {
+        /// Its name.
+        name: String,
+    },
     /// Somebody else's container has the name.
     #[error(
         "the container {name} is of the image {image}, and not a runtime: rename it (`docker rename {name} other`) or remove it"

@@ -52,6 +52,14 @@ pub(crate) async fn run(command: DockerCommand, as_json: bool) -> Result<i32, Fa
         DockerCommand::Status(arguments) => status::run(&engine, &arguments, as_json).await,
         DockerCommand::Logs(arguments) => watch::logs(&engine, &arguments, as_json).await,
         DockerCommand::Stats(arguments) => watch::stats(&engine, &arguments, as_json).await,
+        DockerCommand::Token(which) => {
+            let token = engine.token(which.variant()).await?;
+            match as_json {
+                true => output::json(&serde_json::json!({ "token": token }))?,
+                false => output::text(&format!("{token}\n"))?,
+            }
+            Ok(SUCCESS)
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum DockerCommand {
     Logs(LogsArguments),
     /// Show what the container uses
     Stats(StatsArguments),
+    /// Show the token with which programs of this machine connect to the runtime in the container
+    Token(Which),
 }
 
 #[derive(Args)]
