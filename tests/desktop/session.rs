@@ -10,6 +10,7 @@ use mhnos_tests::{eventually, http, runtime_program, system};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+use x11rb::protocol::xproto::{ClientMessageEvent, ConnectionExt as _, EventMask};
 
 /// Where the app is: where `MHNOS_TEST_DESKTOP` says, else beside the runtime.
 pub(crate) fn desktop_program() -> PathBuf {
@@ -163,19 +164,38 @@ impl Session {
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
-    /// Presses keys in a window, as hands do.
-    pub(crate) fn press(&self, window: &str, key: &str) {
+    /// Presses keys in a window, as hands do. False when it has gone meanwhile, as windows do that were answered.
+    pub(crate) fn press(&self, window: &str, key: &str) -> bool {
         let done = self.run("xdotool", &["windowfocus", "--sync", window, "key", "--clearmodifiers", key]);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success() || said.contains("BadWindow"), "{said}");
+        done.status.success()
     }
 
-    /// A picture of all that is on the display, where pictures are wanted.
-    pub(crate) fn picture(&self, name: &str) {
+    /// Asks a window to close, as the button in its frame does.
+    pub(crate) fn close(&self, window: &str) {
+        let (connection, _) = x11rb::connect(Some(&self.display)).unwrap();
+        let atom =
+            |name: &[u8]| connection.intern_atom(false, name).unwrap().reply().expect("a name is known").atom;
+        let (protocols, delete) = (atom(b"WM_PROTOCOLS"), atom(b"WM_DELETE_WINDOW"));
+        let window = window.parse().expect("a window has a number");
+        let message = ClientMessageEvent::new(32, window, protocols, [delete, x11rb::CURRENT_TIME, 0, 0, 0]);
+        connection.send_event(false, window, EventMask::NO_EVENT, message).unwrap().check().unwrap();
+    }
+
+    /// A picture of a window, where pictures are wanted.
+    pub(crate) fn picture(&self, window: &str, name: &str) {
         if let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") {
             let file = Path::new(&folder).join(name);
-            let done = self.run("import", &["-window", "root", &file.to_string_lossy()]);
+            let done = self.run("import", &["-window", window, &file.to_string_lossy()]);
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
+    }
+
+    /// The app's settings, as it keeps them now.
+    pub(crate) fn kept_app_settings(&self) -> Value {
+        let text = std::fs::read(self.state().join("desktop.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 }
 

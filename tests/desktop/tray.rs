@@ -3,7 +3,7 @@
 use mhnos_tests::{eventually, system};
 
 use crate::panel::Panel;
-use crate::session::{Session, desktop_program};
+use crate::session::{App, Session, desktop_program};
 
 #[tokio::test]
 async fn the_menu_stops_starts_and_quits_and_the_icon_follows() {
@@ -74,6 +74,32 @@ async fn a_second_start_raises_the_window_of_the_first() {
     let there = app.processes();
     panel.choose("Quit").await;
     app.gone(&there).await;
+}
+
+#[tokio::test]
+async fn a_closed_window_leaves_no_web_view_and_a_click_on_the_icon_brings_it_back() {
+    let session = Session::new();
+    session.app_settings(r#"{"firstRunDone": true}"#);
+    let panel = Panel::open(&session).await;
+    let mut app = session.start();
+    panel.until("that it runs", |title| title.starts_with("Running")).await;
+    let web_views = |app: &App| {
+        let is_one = |pid: &i32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.starts_with("WebKitWebProces"))
+        };
+        app.processes().into_iter().filter(is_one).count()
+    };
+    for _ in 0..2 {
+        eventually("the window is there", || session.windows("^MHNOS Runtime$").len() == 1).await;
+        eventually("it has a web view", || web_views(&app) == 1).await;
+        session.close(&session.windows("^MHNOS Runtime$")[0]);
+        eventually("the window is gone", || session.windows("^MHNOS Runtime$").is_empty()).await;
+        eventually("its web view is gone", || web_views(&app) == 0).await;
+        assert!(app.is_running());
+        session.healthy(session.port).await;
+        panel.activate().await;
+    }
 }
 
 #[tokio::test]

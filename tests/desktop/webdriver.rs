@@ -1,5 +1,8 @@
-//! WebDriver, as far as these tests need it: `tauri-driver`, which starts the app, and the requests to it.
+//! WebDriver, as far as these tests need it: `tauri-driver`, which starts the app in the way of Tauri, and the requests to the system's own
+//! driver behind it. What comes after the start is asked of that one directly: the first keeps connections to it that it has closed.
 
+use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use mhnos_tests::{eventually, within};
@@ -12,6 +15,7 @@ use crate::session::{Session, desktop_program};
 /// A driven app. Ended with its driver when it is dropped.
 pub(crate) struct Browser {
     driver: Child,
+    /// Of the system's own driver.
     port: u16,
     session: String,
 }
@@ -32,12 +36,15 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let driver = command.spawn().expect("there is a tauri-driver");
-        let mut browser = Self { driver, port, session: String::new() };
-        eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        let mut browser = Self { driver, port: native, session: String::new() };
+        for port in [native, port] {
+            eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
+                .await;
+        }
         let application = desktop_program();
         let wanted =
             json!({ "capabilities": { "alwaysMatch": { "tauri:options": { "application": application } } } });
-        let made = browser.ask("POST", "/session", Some(wanted)).await;
+        let made = ask(port, "POST", "/session", Some(wanted)).await;
         browser.session =
             made["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}")).to_owned();
         browser
@@ -46,53 +53,91 @@ impl Browser {
     /// What a script returns.
     pub(crate) async fn script(&self, script: &str) -> Value {
         let path = format!("/session/{}/execute/sync", self.session);
-        self.ask("POST", &path, Some(json!({ "script": script, "args": [] }))).await
+        ask(self.port, "POST", &path, Some(json!({ "script": script, "args": [] }))).await
     }
 
     /// What an asynchronous script hands to its last argument.
     pub(crate) async fn script_async(&self, script: &str) -> Value {
         let path = format!("/session/{}/execute/async", self.session);
-        self.ask("POST", &path, Some(json!({ "script": script, "args": [] }))).await
+        ask(self.port, "POST", &path, Some(json!({ "script": script, "args": [] }))).await
     }
 
     /// Waits until a script returns true.
     pub(crate) async fn until(&self, what: &str, script: &str) {
-        within(what, async {
+        let waiting = async {
             while self.script(script).await != Value::Bool(true) {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
-        })
-        .await;
+        };
+        if tokio::time::timeout(mhnos_tests::DEADLINE, waiting).await.is_err() {
+            let says = self.script("return document.body.innerText").await;
+            panic!("this did not happen: {what}; the window says {says}");
+        }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
-            self.port,
-            body.len()
+    /// Waits until the page says this.
+    pub(crate) async fn until_said(&self, text: &str) {
+        let script = format!("return document.body.innerText.includes({})", json!(text));
+        self.until(&format!("the window says {text:?}"), &script).await;
+    }
+
+    /// Clicks the button, link or switch with this name, once it can be.
+    pub(crate) async fn click(&self, name: &str) {
+        let script = format!(
+            "const name = {};
+             const named = (it) => it.getAttribute('aria-label') === name || it.innerText.trim() === name
+                 || (it.matches('a, label') && it.innerText.trim().startsWith(name));
+             const found = [...document.querySelectorAll('button, a, label')].find((it) => named(it) && !it.disabled);
+             found?.click();
+             return found !== undefined;",
+            json!(name)
         );
-        let answer = within(path, async {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answer
-        })
-        .await;
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
-        // A chunked body is one object between its sizes.
-        let object = body.find('{').zip(body.rfind('}')).map(|(from, to)| &body[from..=to]);
-        let answer: Value =
-            serde_json::from_str(object.unwrap_or("{}")).unwrap_or_else(|error| panic!("{error}: {body}"));
-        answer["value"].clone()
+        self.until(&format!("{name:?} can be clicked"), &script).await;
+    }
+
+    /// A picture of the page, where pictures are wanted.
+    pub(crate) async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") else { return };
+        let picture = ask(self.port, "GET", &format!("/session/{}/screenshot", self.session), None).await;
+        let file = std::fs::File::create(Path::new(&folder).join(name)).unwrap();
+        let mut decode = Command::new("base64")
+            .arg("--decode")
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .spawn()
+            .expect("there is a base64");
+        decode.stdin.take().unwrap().write_all(picture.as_str().expect("a picture").as_bytes()).unwrap();
+        assert!(decode.wait().unwrap().success());
     }
 
     /// Ends the app by its driver.
     pub(crate) async fn end(self) {
-        self.ask("DELETE", &format!("/session/{}", self.session), None).await;
+        ask(self.port, "DELETE", &format!("/session/{}", self.session), None).await;
     }
+}
+
+async fn ask(port: u16, method: &str, path: &str, body: Option<Value>) -> Value {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+        port,
+        body.len()
+    );
+    let answer = within(path, async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    })
+    .await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    // A chunked body is one object between its sizes.
+    let object = body.find('{').zip(body.rfind('}')).map(|(from, to)| &body[from..=to]);
+    let answer: Value =
+        serde_json::from_str(object.unwrap_or("{}")).unwrap_or_else(|error| panic!("{error}: {body}"));
+    answer["value"].clone()
 }
 
 impl Drop for Browser {

@@ -1,5 +1,6 @@
 //! The window, driven through WebDriver.
 
+use mhnos_tests::{eventually, runtime_program, system};
 use serde_json::Value;
 
 use crate::session::Session;
@@ -48,10 +49,83 @@ async fn the_window_connects_with_a_ticket_and_can_ask_for_nothing_beyond_its_co
 }
 
 #[tokio::test]
-async fn the_window_shows_that_the_runtime_runs() {
+async fn the_first_steps_can_each_be_skipped_and_come_only_once() {
     let session = Session::new();
     let browser = Browser::start(&session).await;
-    browser.until("the window says that it runs", "return /running/i.test(document.body.innerText)").await;
-    session.picture("desktop-window.png");
+    for question in ["Where do your files live?", "What runs the programs?", "Connect a tab"] {
+        browser.until_said(question).await;
+        browser.click("Skip").await;
+    }
+    browser.until_said("Running natively").await;
+    eventually("it is kept that they were shown", || session.kept_app_settings()["firstRunDone"] == true)
+        .await;
+    browser.script("location.reload()").await;
+    browser.until_said("Running natively").await;
+    browser.end().await;
+}
+
+/// The window after the first steps.
+async fn window(session: &Session) -> Browser {
+    session.app_settings(r#"{"firstRunDone": true}"#);
+    let browser = Browser::start(session).await;
+    browser.until_said("Running natively").await;
+    browser
+}
+
+#[tokio::test]
+async fn the_window_stops_and_starts_the_runtime_and_kills_a_program() {
+    let session = Session::new();
+    let browser = window(&session).await;
+    session.healthy(session.port).await;
+    let spawned = session
+        .run(runtime_program(), &["spawn", "-d", "--json", "shell", "while sleep 1; do echo beat; done"]);
+    assert!(spawned.status.success(), "{}", String::from_utf8_lossy(&spawned.stderr));
+    let programs = || {
+        let is_one = |pid: &i32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.windows(11).any(|it| it == b"while sleep"))
+        };
+        system::descendants(session.runtime_pid()).into_iter().filter(is_one).count()
+    };
+    eventually("the program runs", || programs() > 0).await;
+    browser.until_said("1 running").await;
+    browser.picture("desktop-overview.png").await;
+    browser.click("Processes").await;
+    browser.until_said("while sleep").await;
+    browser.picture("desktop-processes.png").await;
+    let kill = "
+        const button = [...document.querySelectorAll('button')].find((it) => /^Kill [0-9]/.test(it.getAttribute('aria-label')));
+        button?.click();
+        return button !== undefined;";
+    browser.until("there is a button that kills", kill).await;
+    browser.until_said("Nothing runs").await;
+    eventually("the program is gone", || programs() == 0).await;
+    browser.click("Overview").await;
+    browser.click("Stop").await;
+    session.silent(session.port).await;
+    browser.until_said("Stopped").await;
+    browser.click("Start").await;
+    browser.until_said("Running natively").await;
+    session.healthy(session.port).await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn settings_are_saved_and_docker_and_doctor_say_what_is_missing() {
+    let session = Session::new();
+    let browser = window(&session).await;
+    browser.click("Settings").await;
+    browser.click("Start without its window").await;
+    browser.until_said("Pages that are always allowed").await;
+    browser.picture("desktop-settings.png").await;
+    browser.click("Save").await;
+    eventually("it is kept", || session.kept_app_settings()["startHidden"] == true).await;
+    assert_eq!(session.kept_app_settings()["closeToTray"], true, "and nothing else is changed");
+    browser.click("Docker").await;
+    browser.until_said("No container engine").await;
+    browser.picture("desktop-docker.png").await;
+    browser.click("Doctor").await;
+    browser.until_said("this desktop shows no tray icons").await;
+    browser.picture("desktop-doctor.png").await;
     browser.end().await;
 }

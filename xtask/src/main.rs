@@ -52,6 +52,9 @@ enum Task {
         /// Run only the tests in containers, on a real engine
         #[arg(long, conflicts_with = "filter")]
         containers: bool,
+        /// Run only the checks and tests of the desktop app
+        #[arg(long, conflicts_with = "filter")]
+        desktop: bool,
         /// Only install the packages on a clean system, and run the commands of the documents
         #[arg(long, conflicts_with = "filter")]
         installation: bool,
@@ -107,6 +110,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::everything(&checkout).map(drop)?,
         Task::Run { serve_arguments } => match run::run(&checkout, &serve_arguments)? {},
         Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
+        Task::Test { desktop: true, .. } => return Ok(test::desktop(&checkout)),
         Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
         Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,

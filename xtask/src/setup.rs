@@ -1,7 +1,7 @@
 //! Making the machine ready: what the tests need beyond Rust and Node.
 //!
 //! Three kinds of thing are installed, each only when it is missing, so that a machine which has them all loses no
-//! time here: Debian packages ([`debian`]), `cargo-nextest`, and the programs that come from npm ([`tools`]). Serving
+//! time here: Debian packages ([`debian`]), `cargo-nextest` and `tauri-driver`, and the programs that come from npm ([`tools`]). Serving
 //! needs none of these but a C linker and npm, so `cargo xtask run` asks for nothing else.
 
 mod debian;
@@ -10,12 +10,16 @@ mod tools;
 use crate::checkout::Checkout;
 use crate::failure::Result;
 use crate::program;
+use std::path::PathBuf;
 use std::time::Instant;
 
 pub(crate) use tools::{Tools, cache_folder};
 
 /// The newest release when this was written; one that is already on the machine is used whatever its version.
 const NEXTEST_VERSION: &str = "0.9.151";
+
+/// Hands what a test asks the app's window on to the driver of the system's web view.
+const TAURI_DRIVER_VERSION: &str = "2.1.0";
 
 /// All that building and serving the runtime needs.
 pub(crate) fn for_running() -> Result<()> {
@@ -50,6 +54,31 @@ pub(crate) fn for_packaging() -> Result<()> {
 /// What the desktop app is compiled with.
 pub(crate) fn for_desktop() -> Result<()> {
     debian::ensure(debian::FOR_DESKTOP)
+}
+
+/// What the tests of the desktop app use it with. Returns where the driver of its window is.
+pub(crate) fn for_desktop_tests(checkout: &Checkout) -> Result<PathBuf> {
+    debian::ensure(&[debian::FOR_DESKTOP, debian::FOR_DESKTOP_TESTS].concat())?;
+    let folder = cache_folder()?.join(format!("tauri-driver-{TAURI_DRIVER_VERSION}"));
+    let driver = folder.join("bin/tauri-driver");
+    if !driver.is_file() {
+        println!("setup: building tauri-driver");
+        let mut install = checkout.cargo();
+        install
+            .args([
+                "install",
+                "tauri-driver",
+                "--version",
+                TAURI_DRIVER_VERSION,
+                "--locked",
+                "--debug",
+                "--root",
+            ])
+            .arg(&folder)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        program::run(&mut install)?;
+    }
+    Ok(driver)
 }
 
 /// What boots a system to install on, and looks at packages.

@@ -5,6 +5,7 @@
 //! through the variables of [`environment`], and nothing else has to be set to run them.
 
 mod containers;
+mod desktop;
 mod documents;
 mod installation;
 mod report;
@@ -44,7 +45,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
     if everything {
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
-            let features = ["--features", containers::FEATURE];
+            let features = ["--features", containers::FEATURE, "--features", desktop::FEATURE];
             let clippy = ["clippy", "--workspace", "--all-targets"];
             program::run(checkout.cargo().args(clippy).args(NOT_THE_DESKTOP).args(features))
         });
@@ -74,6 +75,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(quick), None)
         });
+        desktop::step(&mut report, checkout, &prepared);
         containers::step(&mut report, checkout, &prepared);
         installation::step(&mut report, checkout, tools.as_ref());
         documents::step(&mut report, checkout, tools.as_ref());
@@ -97,6 +99,18 @@ pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
     report.step("client", || client::build(checkout));
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
+    report.print();
+    report.exit_code()
+}
+
+/// Runs only the step of the desktop app.
+pub(crate) fn desktop(checkout: &Checkout) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
+    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    desktop::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
     report.print();
     report.exit_code()
 }

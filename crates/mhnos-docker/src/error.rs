@@ -97,7 +97,9 @@ pub enum DockerError {
         name: String,
     },
     /// The runtime in it has no token to show.
-    #[error("the container {name} has no token yet: `mhnos-runtime docker logs` says whether the runtime in it started")]
+    #[error(
+        "the container {name} has no token yet: `mhnos-runtime docker logs` says whether the runtime in it started"
+    )]
     NoToken {
         /// Its name.
         name: String,

@@ -51,6 +51,15 @@ pub(crate) const FOR_DESKTOP: &[Requirement] = &[
     },
 ];
 
+/// What the tests of the desktop app stand in for a person with: a display, a session bus, hands, eyes.
+pub(crate) const FOR_DESKTOP_TESTS: &[Requirement] = &[
+    program("Xvfb", &["xvfb"]),
+    program("dbus-daemon", &["dbus-daemon"]),
+    program("WebKitWebDriver", &["webkit2gtk-driver"]),
+    program("xdotool", &["xdotool"]),
+    program("import", &["imagemagick"]),
+];
+
 /// What the packages are tried with.
 pub(crate) const FOR_INSTALLATION: &[Requirement] = &[
     program("debootstrap", &["debootstrap"]),
