@@ -6,13 +6,14 @@
 use crate::checkout::{Checkout, Profile};
 use crate::engine::Engine;
 use crate::failure::Result;
-use crate::{client, program, setup, test};
+use crate::{client, program, setup, test, ui};
 use std::ffi::OsString;
 
 pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<()> {
     let tools = setup::everything(checkout)?;
     setup::for_benching()?;
     client::build(checkout)?;
+    ui::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
     // One row needs a container engine, which takes a while to have: only for those who ask for that row, or for all.
     let selected = |word: &OsString| "container".contains(&*word.to_string_lossy());

@@ -97,6 +97,7 @@ pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
     let mut report = Report::default();
     let tools = report.step("setup", || setup::everything(checkout));
     report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
     let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
     containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
     report.print();
@@ -120,6 +121,7 @@ pub(crate) fn installation(checkout: &Checkout) -> ExitCode {
     let mut report = Report::default();
     let tools = report.step("setup", || setup::everything(checkout));
     report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
     installation::step(&mut report, checkout, tools.as_ref());
     documents::step(&mut report, checkout, tools.as_ref());
     report.print();

@@ -56,6 +56,14 @@ impl Variant {
         }
     }
 
+    /// What the name of its workspace ends with where a person has not named the folder.
+    pub fn workspace_suffix(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::Openclaw => "-openclaw",
+        }
+    }
+
     /// The port it usually has.
     pub fn port(self) -> u16 {
         match self {

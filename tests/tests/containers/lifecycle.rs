@@ -1,12 +1,14 @@
 //! From nothing to a runtime that answers, and back to nothing.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mhnos_tests::{http, v1, within};
 use serde_json::json;
 
 use crate::support::{
-    Clean, NAMES, Up, cli, docker, exists, free_port, health, inspect, last_line, until_healthy, workspace,
+    Clean, NAMES, Up, cli, command, docker, exists, free_port, health, inspect, last_line, refusal,
+    until_healthy, workspace,
 };
 
 #[tokio::test]
@@ -114,6 +116,24 @@ async fn a_container_of_docker_run_is_adopted_as_it_is() {
     let status = cli(&["status", "--json"]).await.json();
     assert_eq!((&status[0]["madeHere"], &status[0]["answers"]), (&json!(false), &json!(true)));
     drop(clean);
+}
+
+#[tokio::test]
+async fn each_variant_has_a_workspace_of_its_own_and_one_that_is_taken_is_said() {
+    let usual = Up::new().await;
+    let port = free_port().to_string();
+    let shared = usual.workspace().display().to_string();
+    let sentence =
+        refusal(cli(&["up", "--variant", "openclaw", "--port", &port, "--workspace", &shared]).await);
+    assert!(sentence.contains("synced by another runtime"), "{sentence}");
+    assert_eq!(health(usual.port).await["status"], "ok");
+    // Where a person names none, it stands beside the usual one.
+    let beside = PathBuf::from(format!("{shared}-openclaw"));
+    let mut up = command(&["up", "--json", "--variant", "openclaw", "--port", &port]);
+    up.env("MHNOS_WORKSPACE", &shared);
+    let done = last_line(up.output().unwrap().into());
+    std::fs::remove_dir_all(&beside).unwrap();
+    assert_eq!(done["workspace"], beside.to_str().unwrap());
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod audit;
 mod bad_input;
 mod client_script;
 mod control;
+mod doctor;
 mod endings;
 mod gate;
 mod gate_model;

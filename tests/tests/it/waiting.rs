@@ -1,6 +1,7 @@
 //! What happens to a page that nobody has decided about: nothing.
 
 use mhnos_protocol::v2::{ErrorCode, Reply, Request, Topic};
+use mhnos_tests::sync::Replica;
 use mhnos_tests::v1::Client;
 use mhnos_tests::{ORIGIN, Runtime, STRANGER, v2};
 use serde_json::json;
@@ -48,6 +49,18 @@ async fn nothing_at_all_happens_for_a_page_that_waits() {
         Request::ReadFile { path: "/secret".into(), credit: 1000 },
         Request::WriteFile { path: "/written".into(), size: 0, mtime: None, executable: None },
         Request::MakeDirectory { path: "/made".into() },
+        Replica::new(1).opening(),
+        Request::SyncStatus,
+        Request::SyncPause,
+        Request::SyncConflicts,
+        Request::SyncVersions { path: None },
+        Request::SyncRestore { version: 1, path: None },
+        Request::Origins,
+        Request::AllowOrigin { origin: STRANGER.into(), access: None, once: false },
+        Request::Ticket { origin: None, resume: false },
+        Request::Audit { tail: 10 },
+        Request::Log { tail: 10 },
+        Request::Doctor,
     ] {
         modern.begin(request).await;
     }

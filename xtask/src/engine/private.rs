@@ -40,12 +40,16 @@ impl Private {
     /// Starts one that has the base images.
     pub(super) fn with_images(tools: &Tools) -> Result<Self> {
         setup::for_containers()?;
-        let images = [(NODE_IMAGE, stand_in::node(tools)?), (RUST_IMAGE, stand_in::rust()?)];
+        let images = [
+            (NODE_IMAGE, stand_in::node(tools)?, [].as_slice()),
+            (RUST_IMAGE, stand_in::rust()?, &stand_in::COMPILES_QUICKLY),
+        ];
         let engine = Self::start()?;
-        for (name, archive) in images {
+        for (name, archive, further) in images {
             let archive = archive.display().to_string();
             let mut import = vec!["import"];
-            import.extend(stand_in::CONFIGURATION.iter().flat_map(|change| ["--change", change]));
+            let changes = stand_in::CONFIGURATION.iter().chain(further);
+            import.extend(changes.flat_map(|change| ["--change", change]));
             import.extend([archive.as_str(), name]);
             if !docker(Some(&engine.host()), &import) {
                 return Err(Failure::Explained(format!("the engine did not take the image {archive}")));

@@ -21,6 +21,9 @@ pub(super) const FEATURE: &str = "mhnos-tests/containers";
 /// A page in Chromium against the container.
 const PAGE: &str = "tests/e2e/containers/page.test.mjs";
 
+/// By this name the tests find the image whose program was compiled inside.
+const COMPILED: &str = "mhnos-kept:compiled";
+
 /// Seconds for compiling the runtime in a container, and for packages, which come over the network and may hang.
 const BUILD_TIME: &str = "1500";
 
@@ -39,6 +42,7 @@ fn run(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<
     let classic =
         ["docker", "build", "--quiet", "--tag", "mhnos/runtime", "--file", "docker/Dockerfile", "."];
     on(Command::new("timeout").arg(BUILD_TIME).args(classic).current_dir(checkout.root()), engine)?;
+    on(Command::new("docker").args(["tag", "mhnos/runtime", COMPILED]), engine)?;
     for variant in ["usual", "openclaw"] {
         let mut own = Command::new("timeout");
         own.arg(BUILD_TIME).arg(prepared.runtime).args(["docker", "build", "--variant", variant]);
@@ -46,7 +50,8 @@ fn run(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<
     }
     let tested = tests(checkout, prepared, engine);
     let mut kept = Command::new("docker");
-    kept.args(["image", "rm", "mhnos-kept:usual", "mhnos-kept:openclaw"]).envs(engine.environment());
+    kept.args(["image", "rm", COMPILED, "mhnos-kept:usual", "mhnos-kept:openclaw"])
+        .envs(engine.environment());
     // By these names the tests keep the images that they remove.
     program::succeeds(&mut kept);
     for variant in ["usual", "openclaw"] {

@@ -20,7 +20,7 @@ use crate::checkout::{Checkout, Profile};
 use crate::failure::{Failure, Result};
 use crate::package::{self, Kind, Programs};
 use crate::setup::{self, Tools};
-use crate::{client, program};
+use crate::{client, program, ui};
 use blocks::{Block, Place};
 use std::env;
 use std::fmt::Write;
@@ -49,6 +49,7 @@ pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tool
 
 fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     client::build(checkout)?;
+    ui::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
     let list = program::output(Command::new("git").args(["ls-files", "*.md"]).current_dir(checkout.root()))?;
     let mut failed = Vec::new();

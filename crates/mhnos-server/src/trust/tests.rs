@@ -258,3 +258,24 @@ proptest! {
         prop_assert!(audit::verify(folder.path()).unwrap().faults.is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_revocation_waits_for_what_is_being_changed_and_no_leave_is_given_after_it() {
+    use futures_util::FutureExt;
+
+    let (_folder, trust) = trust(&[], false);
+    let origin = origin_of("http://localhost:8000");
+    let page = Principal::Page(origin.clone());
+    assert!(trust.permit(&page, Access::Files).await.is_none(), "nobody has said anything");
+    trust.decide(&origin, ALWAYS).unwrap();
+    let changing = trust.permit(&page, Access::Full).await.unwrap();
+    trust.decide(&origin, Decision::Revoke).unwrap();
+    let mut quiet = Box::pin(trust.until_quiet());
+    assert!(quiet.as_mut().now_or_never().is_none(), "something is being changed");
+    drop(changing);
+    quiet.await;
+    assert!(trust.permit(&page, Access::Files).await.is_none());
+    trust.decide(&origin, Decision::Allow { access: Access::Files, once: false }).unwrap();
+    assert!(trust.permit(&page, Access::Files).await.is_some());
+    assert!(trust.permit(&page, Access::Full).await.is_none(), "files are not programs");
+}

@@ -2,9 +2,9 @@
 
 use mhnos_protocol::frame::Kind;
 use mhnos_protocol::v2::{ErrorCode, Reply, Request};
-use mhnos_tests::sync::{Replica, status};
+use mhnos_tests::sync::{Replica, files, status};
 use mhnos_tests::v2::Client;
-use mhnos_tests::{ORIGIN, Runtime, STRANGER, Setup};
+use mhnos_tests::{ORIGIN, Runtime, STRANGER, Setup, eventually};
 
 #[tokio::test]
 async fn a_page_has_replicas_of_its_own_whatever_it_calls_them() {
@@ -41,11 +41,25 @@ async fn a_page_whose_rights_are_taken_back_syncs_no_more() {
     let mut replica = Replica::new(1);
     replica.open(Client::connect_as(&runtime, STRANGER).await).await;
     replica.until_equal(runtime.workspace()).await;
-    replica.write("late", "1");
+    // More than is written at once, so that some of it is still to come when the page is revoked.
+    for number in 0..1000 {
+        replica.write(&format!("late/{number}"), "1");
+    }
+    replica.changed().await;
+    eventually("some of it is there", || runtime.workspace().join("late").exists()).await;
     control.done(Request::RevokeOrigin { origin: STRANGER.into() }).await;
+    let at_the_answer = files(runtime.workspace());
     let seen = status(&mut control).await.replicas;
     assert!(seen.iter().all(|replica| !replica.connected), "{seen:?}");
-    assert!(!runtime.workspace().join("late").exists());
+    // What is looked at anew is answered after all that was under way.
+    control.done(Request::SyncRescan).await;
+    let mut other = Replica::opened(2, &runtime).await;
+    other.until_equal(runtime.workspace()).await;
+    assert_eq!(
+        files(runtime.workspace()).len(),
+        at_the_answer.len(),
+        "something was written after the page was revoked"
+    );
 }
 
 #[tokio::test]

@@ -75,7 +75,8 @@ pub(crate) struct UpArguments {
     /// Port of this machine [default: 18790, or 18791 with OpenClaw]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,
-    /// Folder the programs work in; files belong to whom it belongs to [env: MHNOS_WORKSPACE] [default: ~/mhnos-workspace]
+    /// Folder the programs work in; files belong to whom it belongs to [env: MHNOS_WORKSPACE] [default: ~/mhnos-workspace]; with
+    /// OpenClaw, where it is not named here, the folder beside that whose name ends with `-openclaw`
     #[arg(long, value_name = "FOLDER")]
     pub(super) workspace: Option<PathBuf>,
     /// Web page that may use the runtime, as http://host:port, or `loopback` for every page of this machine; repeatable

@@ -34,7 +34,7 @@ const FIRST_PERSON: Owner = Owner { uid: 1000, gid: 1000 };
 pub(super) async fn run(engine: &Engine, arguments: UpArguments, as_json: bool) -> Result<i32, Failure> {
     let began = Instant::now();
     let variant = arguments.which.variant();
-    let (workspace, owner) = workspace(arguments.workspace)?;
+    let (workspace, owner) = workspace(arguments.workspace, variant)?;
     let spec = Spec {
         variant,
         port: arguments.port.unwrap_or(variant.port()),
@@ -151,12 +151,17 @@ async fn silent(engine: &Engine, variant: Variant, what: &str) -> Failure {
 }
 
 /// The workspace, made where it is not there, and whom it belongs to: so do the programs inside, and what they write.
-fn workspace(named: Option<PathBuf>) -> Result<(PathBuf, Owner), Failure> {
+fn workspace(named: Option<PathBuf>, variant: Variant) -> Result<(PathBuf, Owner), Failure> {
     let variable =
         || std::env::var_os("MHNOS_WORKSPACE").filter(|value| !value.is_empty()).map(PathBuf::from);
     let usual = || std::env::home_dir().map(|home| home.join("mhnos-workspace"));
-    let named = named.or_else(variable).or_else(usual);
-    let path = named.ok_or_else(|| {
+    // One runtime keeps a folder the same as a page's disk: so each has one of its own, unless a person names it.
+    let of_variant = |usual: PathBuf| {
+        let mut path = usual.into_os_string();
+        path.push(variant.workspace_suffix());
+        PathBuf::from(path)
+    };
+    let path = named.or_else(|| variable().or_else(usual).map(of_variant)).ok_or_else(|| {
         Failure::Usage("there is no home folder to keep a workspace in: name one with --workspace".into())
     })?;
     let failed = |error: &std::io::Error| {
