@@ -172,8 +172,8 @@ pub const UPLOAD_BLOCKS_WAITING: usize = 4;
 /// Entries in one `files` message of 2.0; a longer listing comes in several.
 pub const LISTING_ENTRIES: usize = 1000;
 
-/// Time the runtime takes to end every program when it stops. What is left then is forced.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+/// Time every program has to end when the runtime stops. What is left then is forced, so that all of it takes three seconds at most.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(2500);
 
 /// Time to write out what is left when a connection closes. Then it is cut.
 pub const CLOSE_TIME: Duration = Duration::from_secs(1);
