@@ -14,7 +14,7 @@
 
 mod blocks;
 
-use super::installation::machine::Machine;
+use super::installation::machine::{Machine, Supply};
 use super::report::Report;
 use crate::checkout::{Checkout, Profile};
 use crate::failure::{Failure, Result};
@@ -137,7 +137,7 @@ fn on_clean_system(
     setup::for_packaging()?;
     setup::for_installation()?;
     let programs = Programs::build(checkout, &[Kind::Deb])?;
-    let machine = Machine::boot(tools)?;
+    let machine = Machine::boot(tools, Supply::Nothing)?;
     machine.put(&checkout.root().join("tests/install"), "opt/tests")?;
     machine.make_folder("opt/downloads")?;
     if *place == Place::CleanArchive {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::package::{self, Kind, Programs};
 use crate::program;
 use crate::setup::{self, Tools};
-use machine::Machine;
+use machine::{Machine, Supply};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use std::process::Command;
 const NAME: &str = "installation";
 
 /// What is installed. The archive's program takes a compiler of its own, so here the one of the package is put into its place.
-const KINDS: [Kind; 2] = [Kind::Deb, Kind::Rpm];
+const KINDS: [Kind; 3] = [Kind::Deb, Kind::Desktop, Kind::Rpm];
 
 /// Bytes a package may have.
 const PACKAGE_SIZE: u64 = 20_000_000;
@@ -47,17 +47,23 @@ fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     let packages = package::pack(checkout, &KINDS, &programs)?;
     check_sizes(&packages, programs.system()?)?;
     check_same(checkout, &programs, &packages)?;
-    let [deb, ..] = packages.as_slice() else {
-        return Err(Failure::Explained("no package was made".into()));
+    let [runtime, desktop, ..] = packages.as_slice() else {
+        return Err(Failure::Explained("a package was not made".into()));
     };
-    program::run(Command::new("lintian").args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(deb))?;
-    let machine = Machine::boot(tools)?;
-    machine.put(&checkout.root().join("tests/install"), "opt/tests")?;
-    machine.put(deb, "opt/mhnos-runtime.deb")?;
+    let mut lintian = Command::new("lintian");
+    program::run(lintian.args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(runtime).arg(desktop))?;
+    let scripts = checkout.root().join("tests/install");
+    let machine = Machine::boot(tools, Supply::Nothing)?;
+    machine.put(&scripts, "opt/tests")?;
+    machine.put(runtime, "opt/mhnos-runtime.deb")?;
     machine.run("/opt/tests/package.sh", &["/opt/mhnos-runtime.deb"])?;
-    let archive = package::unpacked_archive(checkout, programs.system()?)?;
-    machine.put(&archive, "opt/archive")?;
-    machine.run("/opt/tests/service.sh", &["/opt/archive"])
+    machine.put(&package::unpacked_archive(checkout, programs.system()?)?, "opt/archive")?;
+    machine.run("/opt/tests/service.sh", &["/opt/archive"])?;
+    drop(machine);
+    let machine = Machine::boot(tools, Supply::Desktop)?;
+    machine.put(&scripts, "opt/tests")?;
+    machine.put(desktop, "opt/mhnos-desktop.deb")?;
+    machine.run("/opt/tests/desktop.sh", &["/opt/mhnos-desktop.deb"])
 }
 
 fn check_sizes(packages: &[PathBuf], runtime: &Path) -> Result<()> {

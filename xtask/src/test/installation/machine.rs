@@ -18,8 +18,20 @@ use std::time::{Duration, Instant};
 const PACKAGES: &str =
     "systemd-sysv,libpam-systemd,dbus,dbus-user-session,ca-certificates,sudo,curl,iproute2,procps";
 
+/// What the desktop app needs, and a screen that nobody sees: on the machine to be installed from, not installed.
+const DESKTOP_PACKAGES: [&str; 4] = ["libgtk-3-0", "libwebkit2gtk-4.1-0", "xvfb", "xauth"];
+
 /// To be raised when what is made here changes.
 const VERSION: u32 = 1;
+
+/// What a machine has to install from, as there is no network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::test) enum Supply {
+    /// Nothing.
+    Nothing,
+    /// What the desktop app needs, as a source of packages in a folder.
+    Desktop,
+}
 
 /// Calls that `systemd-nspawn` closes to what it boots, and no real machine does.
 const SANDBOX_CALLS: &str = "landlock_create_ruleset landlock_add_rule landlock_restrict_self";
@@ -35,8 +47,12 @@ pub(in crate::test) struct Machine {
 }
 
 impl Machine {
-    pub(in crate::test) fn boot(tools: &Tools) -> Result<Self> {
-        let archive = clean_debian::archive(&format!("clean-debian-{VERSION}"), PACKAGES, |root| {
+    pub(in crate::test) fn boot(tools: &Tools, supply: Supply) -> Result<Self> {
+        let name = if supply == Supply::Desktop { "clean-debian-desktop" } else { "clean-debian" };
+        let archive = clean_debian::archive(&format!("{name}-{VERSION}"), PACKAGES, |root| {
+            if supply == Supply::Desktop {
+                lay_in(root)?;
+            }
             let hosts = root.join("etc/hosts");
             fs::write(&hosts, "127.0.0.1 localhost clean-debian\n::1 localhost\n")
                 .map_err(Failure::file("write", &hosts))?;
@@ -139,4 +155,23 @@ impl Drop for Machine {
             println!("could not remove {}: {error}", self.folder.display());
         }
     }
+}
+
+/// Fetches what the desktop app needs, and makes a source of packages of it.
+fn lay_in(root: &Path) -> Result<()> {
+    let inside = |arguments: &[&str]| program::run(bounded("chroot").arg(root).args(arguments));
+    inside(&["apt-get", "--quiet=2", "update"])?;
+    let fetch = ["apt-get", "--quiet=2", "install", "--yes", "--download-only", "--no-install-recommends"];
+    inside(&[fetch.as_slice(), &DESKTOP_PACKAGES].concat())?;
+    let folder = root.join("opt/packages");
+    fs::rename(root.join("var/cache/apt/archives"), &folder).map_err(Failure::file("move", &folder))?;
+    let list = program::output(Command::new("dpkg-scanpackages").arg(".").current_dir(&folder))?;
+    for (file, content) in [
+        (folder.join("Packages"), list.as_str()),
+        (root.join("etc/apt/sources.list"), "deb [trusted=yes] file:/opt/packages ./\n"),
+    ] {
+        fs::write(&file, content).map_err(Failure::file("write", &file))?;
+    }
+    let archives = root.join("var/cache/apt/archives/partial");
+    fs::create_dir_all(&archives).map_err(Failure::file("create", &archives))
 }
