@@ -197,6 +197,19 @@ describe('sync', { timeout: SUITE_TIMEOUT }, () => {
     assert.equal(await syncing.textOnDisk(page, 'app/dist/out.js'), 'browser');
   });
 
+  test('a rescan that a person asks for comes to its end, and sync goes on', async () => {
+    await writeFile(onHost('before.txt'), 'before');
+    await syncing.untilOnDisk(page, 'before.txt', 'before');
+    for (let round = 0; round < 3; round += 1) {
+      await syncing.command(runtime, 'sync', 'rescan');
+      await writeFile(onHost(`after-${round}.txt`), 'of the host');
+      await write(`back-${round}.txt`, 'of the browser');
+      await syncing.untilOnDisk(page, `after-${round}.txt`, 'of the host');
+      await syncing.untilOnHost(runtime.workspace, `back-${round}.txt`, 'of the browser');
+      await syncing.untilEqual(page, runtime);
+    }
+  });
+
   test('a file that a page holds open is named, and follows when it is let go', async () => {
     await writeFile(onHost('held.txt'), 'base');
     await syncing.untilOnDisk(page, 'held.txt', 'base');

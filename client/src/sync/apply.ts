@@ -14,8 +14,8 @@
 
 import { SYNC_BLOCK_BYTES } from '../generated/protocol.ts';
 import { found, type Disk, type Found } from './disk.ts';
-import { join, nameOf, nameProblem, parentOf, pathProblem, type Ignored } from './paths.ts';
-import { createExclusiveWritable, moveFile, moveFolder, nameOfError, reasonOf } from './platform.ts';
+import { join, nameOf, nameProblem, parentOf, pathProblem, STAGE, type Ignored } from './paths.ts';
+import { createExclusiveWritable, moveFile, moveFolder, nameOfError, reasonOf, writeAll } from './platform.ts';
 import { forEach } from './pool.ts';
 import type { FileNode, Node, OrderRecord, OrderResult } from './records.ts';
 import { Unavailable } from './remote.ts';
@@ -161,12 +161,12 @@ export class Applier {
   }
 
   async #stage(bytes: Uint8Array<ArrayBuffer>): Promise<FileSystemFileHandle> {
-    const folder = await this.#disk.ownFolder('stage');
+    const folder = await this.#disk.ownFolder(STAGE);
     this.#numbers += 1;
     const staged = await folder.getFileHandle(`${this.#prefix}-${this.#numbers}`, { create: true });
     const access = await staged.createSyncAccessHandle();
     try {
-      access.write(bytes, { at: 0 });
+      writeAll(access, bytes, 0);
       access.flush();
     } finally {
       access.close();

@@ -6,6 +6,8 @@
 
 /** The replica's own folder in the root, which is never synced. */
 export const OWN_FOLDER = '.mhnos-sync';
+/** The folder in it from which files are moved into their places. */
+export const STAGE = 'stage';
 
 const LONGEST_PATH = 4095;
 const LONGEST_NAME = 255;

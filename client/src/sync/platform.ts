@@ -71,6 +71,19 @@ export function openShared(file: FileSystemFileHandle): Promise<FileSystemSyncAc
   return (file as unknown as SharedlyAccessible).createSyncAccessHandle({ mode: 'readwrite-unsafe' });
 }
 
+/**
+ * Writes all of these bytes. Where there is no room a browser may write a part of them, and only say how much.
+ *
+ * @throws DOMException `QuotaExceededError` when not all could be written.
+ */
+export function writeAll(access: FileSystemSyncAccessHandle, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+  for (let written = 0; written < bytes.length; ) {
+    const some = access.write(bytes.subarray(written), { at: at + written });
+    if (some === 0) throw new DOMException('there is no room', 'QuotaExceededError');
+    written += some;
+  }
+}
+
 /** The name of what a browser threw, such as `NotFoundError`. */
 export function nameOfError(error: unknown): string {
   return error instanceof Error || error instanceof DOMException ? error.name : '';

@@ -14,6 +14,7 @@ const AT_ONCE = 16;
 interface Task {
   paths: readonly string[];
   perform: () => Promise<void>;
+  over: () => void;
 }
 
 /** A line of tasks that concern paths. */
@@ -35,14 +36,19 @@ export class Schedule {
 
   /** Whether a running task concerns the path, one above, or one beneath it. */
   touches(path: string): boolean {
-    if (this.#busy.has(path) || this.#busyBeneath.has(path)) return true;
+    return this.#busyBeneath.has(path) || this.concerns(path);
+  }
+
+  /** Whether a running task concerns the path, or one above it. */
+  concerns(path: string): boolean {
+    if (this.#busy.has(path)) return true;
     for (const folder of above(path)) if (this.#busy.has(folder)) return true;
     return false;
   }
 
-  /** Adds a task; `perform` must not fail. */
-  add(paths: readonly string[], perform: () => Promise<void>): void {
-    this.#waiting.push({ paths, perform });
+  /** Adds a task; `perform` must not fail. `over` is called when it no longer is a running one. */
+  add(paths: readonly string[], perform: () => Promise<void>, over: () => void = () => undefined): void {
+    this.#waiting.push({ paths, perform, over });
     this.#begin();
   }
 
@@ -73,6 +79,7 @@ export class Schedule {
       void task.perform().finally(() => {
         this.#running -= 1;
         this.#mark(task, -1);
+        task.over();
         this.#begin();
         if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
       });

@@ -17,7 +17,7 @@ import { isIn, type Ignored } from './paths.ts';
 import { decodeRecords, RecordWriter, type NamedNode, type OrderRecord, type ReceivedRecord, type SentRecord } from './records.ts';
 import { Remote } from './remote.ts';
 import { Retries } from './retries.ts';
-import { isNews, Scanner, type Change, type Observation } from './scan.ts';
+import { isNews, Scanner, type Observation } from './scan.ts';
 import { Schedule } from './schedule.ts';
 import { Staging } from './staging.ts';
 import type { SyncProgress, SyncState } from './status.ts';
@@ -72,6 +72,8 @@ export class Session {
   /** Orders of the hub that could not be carried out here, by path: the hub knows of them. */
   readonly #failures = new Map<string, string>();
   readonly #held: OrderRecord[] = [];
+  /** Paths to look at when the orders that concern them are carried out: until then a look tells nothing. */
+  readonly #overtaken = new Set<string>();
   readonly #ended = Promise.withResolvers<never>();
   readonly #flusher = new MessageChannel();
   #indexLook: ReturnType<typeof setInterval> | undefined;
@@ -242,12 +244,22 @@ export class Session {
   #begin(order: OrderRecord): void {
     const { action, path } = order;
     const further = action.kind === 'move' ? action.from : action.kind === 'put' ? action.copyFrom : '';
-    this.#schedule.add(further === '' ? [path] : [path, further], async () => {
+    const paths = further === '' ? [path] : [path, further];
+    this.#schedule.add(paths, async () => {
       const applied = await this.#applier.perform(order);
       if (this.#over) return;
       this.#answer(order, applied);
       if (action.kind === 'put') this.#staging.release(action.node.content);
-    });
+    }, () => this.#lookAtOvertaken(paths));
+  }
+
+  #lookAtOvertaken(paths: readonly string[]): void {
+    if (this.#over) return;
+    for (const overtaken of this.#overtaken) {
+      if (!paths.some((path) => overtaken === path || isIn(overtaken, path))) continue;
+      this.#overtaken.delete(overtaken);
+      this.#watch.add(overtaken);
+    }
   }
 
   #answer(order: OrderRecord, { result, entries, cause, look }: Applied): void {
@@ -280,7 +292,10 @@ export class Session {
     this.#report();
   }
 
-  #look(paths: string[], whole = false): void {
+  #look(hints: string[], whole = false): void {
+    const paths = hints.filter((path) => !this.#schedule.concerns(path));
+    for (const path of hints) if (this.#schedule.concerns(path)) this.#overtaken.add(path);
+    if (paths.length === 0) return;
     this.#observing = this.#observing.then(async () => {
       if (this.#over) return;
       this.#touches.begin();
@@ -303,7 +318,11 @@ export class Session {
     const { store, progress } = this.#parts;
     const news: NamedNode[] = [];
     for (const change of observation.changes) {
-      if (this.#isOvertaken(change)) {
+      if (this.#schedule.touches(change.path)) {
+        this.#overtaken.add(change.path);
+        continue;
+      }
+      if (this.#touches.since(change.path, change.clock)) {
         this.#watch.add(change.path);
         continue;
       }
@@ -329,10 +348,6 @@ export class Session {
       for (const order of this.#held.splice(0)) this.#begin(order);
     }
     this.#report();
-  }
-
-  #isOvertaken({ path, clock }: Change): boolean {
-    return this.#touches.since(path, clock) || this.#schedule.touches(path);
   }
 
   /** Whether a problem that was told is none any more. */

@@ -11,6 +11,8 @@
 import { SYNC_BLOCK_BYTES, SYNC_READ_BYTES } from '../generated/protocol.ts';
 import type { Disk } from './disk.ts';
 import { contentOfBlocks, contentOfBytes, type Hash } from './hash.ts';
+import { STAGE } from './paths.ts';
+import { nameOfError, writeAll } from './platform.ts';
 import { forEach } from './pool.ts';
 import { toHexadecimal, type FileNode } from './records.ts';
 import { Unavailable, type Remote } from './remote.ts';
@@ -88,12 +90,16 @@ export class Staging {
     // Two orders for one content: the second finds the first's place by `copyFrom`, or fetches anew.
     const earlier = this.#large.get(node.content) ?? Promise.resolve();
     const mine = earlier.then(async () => {
-      const folder = await this.#disk.ownFolder('stage');
+      const folder = await this.#disk.ownFolder(STAGE);
       const staged = await folder.getFileHandle(node.content, { create: true });
       const access = await staged.createSyncAccessHandle();
       try {
         await this.#fill(access, path, node, similar);
         access.flush();
+      } catch (error) {
+        // What does not fit must not take the room of what does.
+        if (nameOfError(error) === 'QuotaExceededError') access.truncate(0);
+        throw error;
       } finally {
         access.close();
       }
@@ -111,7 +117,7 @@ export class Staging {
   /** Removes what is staged and wanted by nobody. Only to be called when no order is left. */
   async clear(): Promise<void> {
     this.#received.clear();
-    for (const name of ['stage', 'trash']) {
+    for (const name of [STAGE, 'trash']) {
       const folder = await this.#disk.ownFolder(name);
       const names: string[] = [];
       for await (const each of folder.keys()) names.push(each);
@@ -142,7 +148,7 @@ export class Staging {
           throw new Unavailable('was changed while it was read');
         }
       }
-      access.write(bytes, { at: offset });
+      writeAll(access, bytes, offset);
     });
     this.#scanner.keepBlocks(node.content, wanted);
   }
@@ -170,7 +176,7 @@ export class Staging {
         const hash = toHexadecimal(this.#hash(bytes));
         for (const at of wanted.get((offset + start) / SYNC_BLOCK_BYTES) ?? []) {
           if (missing.get(at) !== hash) continue;
-          access.write(bytes, { at: at * SYNC_BLOCK_BYTES });
+          writeAll(access, bytes, at * SYNC_BLOCK_BYTES);
           missing.delete(at);
         }
       }

@@ -13,7 +13,7 @@
 import { Digest } from './digest.ts';
 import type { Hash } from './hash.ts';
 import { nameOf, OWN_FOLDER, parentOf } from './paths.ts';
-import { moveFile, nameOfError, openShared } from './platform.ts';
+import { moveFile, nameOfError, openShared, writeAll } from './platform.ts';
 import { toHexadecimal, type FileNode, type Node } from './records.ts';
 
 /** A folder as it was told. */
@@ -136,7 +136,7 @@ export class Store {
     if (this.#unwritten.length === 0 || this.#file === undefined) return;
     const text = this.#unwritten.map((line) => `${JSON.stringify(line)}\n`).join('');
     const bytes = new TextEncoder().encode(text);
-    this.#file.write(bytes, { at: this.#end });
+    writeAll(this.#file, bytes, this.#end);
     this.#end += bytes.length;
     this.#lines += this.#unwritten.length;
     this.#unwritten = [];
@@ -160,7 +160,7 @@ export class Store {
     const handle = await this.#folder.getFileHandle(NEW_INDEX, { create: true });
     const written = await handle.createSyncAccessHandle();
     written.truncate(0);
-    written.write(bytes, { at: 0 });
+    writeAll(written, bytes, 0);
     written.flush();
     written.close();
     old.close();

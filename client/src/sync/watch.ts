@@ -9,7 +9,7 @@
  */
 
 import type { Disk } from './disk.ts';
-import { isSwapName, OWN_FOLDER } from './paths.ts';
+import { isSwapName, OWN_FOLDER, STAGE } from './paths.ts';
 import { createObserver, type FolderObserver, type ObservedChange } from './platform.ts';
 
 const QUIET = 20;
@@ -87,6 +87,8 @@ export class Watch {
 
   #changed(changes: ObservedChange[]): void {
     for (const { type, relativePathComponents, relativePathMovedFrom } of changes) {
+      // An order's own doing, of which the outcome tells. What a page does to the file from there on is a change of its own.
+      if (type === 'moved' && relativePathMovedFrom?.[0] === OWN_FOLDER && relativePathMovedFrom[1] === STAGE) continue;
       if (type === 'unknown' || type === 'errored') this.add('');
       else this.#hint(relativePathComponents);
       if (type === 'moved' && relativePathMovedFrom) this.#hint(relativePathMovedFrom);

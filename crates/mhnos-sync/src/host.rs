@@ -12,7 +12,7 @@
 //! A change through a memory mapping is seen when the kernel gives the file a new time for it, which for a second write to the same page may be never;
 //! the file that is replaced is kept as a version in that case too.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -166,6 +166,22 @@ impl Host {
     pub fn folders(&self) -> Vec<RelativePath> {
         let known = self.known.within(None);
         known.filter(|(_, entry)| entry.node == Node::Directory).map(|(path, _)| path).collect()
+    }
+
+    /// Folders known beside these that are not there any more: what is new may be one of them under another name.
+    pub(crate) fn gone_beside(&self, folders: &[RelativePath]) -> Vec<RelativePath> {
+        let parents: BTreeSet<_> = folders.iter().map(RelativePath::parent).collect();
+        let mut gone = Vec::new();
+        for parent in &parents {
+            let listing = self.known.listing(parent.as_ref());
+            let open = beneath::open_folder(&self.root, parent.as_ref(), beneath::PASSED);
+            let (Some(listing), Ok(open)) = (listing, open) else { continue };
+            let known = listing.iter().filter(|(_, entry)| entry.node == Node::Directory);
+            let missing =
+                known.filter(|(name, _)| matches!(beneath::look(&open, name), Ok(beneath::Found::Nothing)));
+            gone.extend(missing.filter_map(|(name, _)| known::in_folder(parent.as_ref(), name)));
+        }
+        gone
     }
 
     /// Whether the root is where it was opened.

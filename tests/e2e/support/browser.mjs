@@ -1,6 +1,8 @@
 // A real Chromium, and the page in it.
 
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import os from 'node:os';
 import path from 'node:path';
 import { chromium as chromiumPath, modules } from './settings.mjs';
 import { within } from './waiting.mjs';
@@ -18,6 +20,17 @@ const ARGUMENTS = [
 
 export function launchBrowser({ further = [] } = {}) {
   return chromium.launch({ executablePath: chromiumPath, headless: true, args: [...ARGUMENTS, ...further] });
+}
+
+// A browser of which the disk is on the disk, as a person's is, and not in memory as that of other contexts here; with a function that ends it.
+export async function launchOnDisk() {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'mhnos-browser-'));
+  const context = await chromium.launchPersistentContext(folder, { executablePath: chromiumPath, headless: true, args: ARGUMENTS });
+  const close = async () => {
+    await context.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { context, close };
 }
 
 // A page in a context of its own: its disk is empty, and goes with it.

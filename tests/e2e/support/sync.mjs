@@ -117,19 +117,24 @@ export async function hashOnHost(file) {
 export async function diskTree(page) {
   const tree = await page.evaluate(async () => {
     const found = {};
+    const hash = async (handle, place) => {
+      const bytes = await (await handle.getFile()).arrayBuffer();
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+      found[place] = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    };
     const walk = async (folder, inside) => {
+      const hashed = [];
       for await (const [name, handle] of folder) {
         const place = inside === '' ? name : `${inside}/${name}`;
         if (place === '.mhnos-sync' || name.endsWith('.crswap')) continue;
-        if (handle.kind === 'directory') {
+        if (handle.kind === 'file') {
+          hashed.push(hash(handle, place));
+        } else {
           found[`${place}/`] = '';
           await walk(handle, place);
-        } else {
-          const bytes = await (await handle.getFile()).arrayBuffer();
-          const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-          found[place] = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
         }
       }
+      await Promise.all(hashed);
     };
     await walk(await navigator.storage.getDirectory(), '');
     return found;

@@ -228,7 +228,8 @@ impl Folder<'_> {
         if new.is_empty() {
             return rows;
         }
-        // With what was gathered: a folder that was renamed is seen to be so only when both its names are looked at together.
+        // A folder that was renamed is seen to be so only when both its names are looked at together: so with what is gone beside it, and what was gathered.
+        new.extend(self.host.gone_beside(&new));
         match self.watch.take() {
             Some(gathered) if gathered.is_empty() => new.clear(),
             Some(gathered) => new.extend(gathered),

@@ -100,7 +100,7 @@ impl Hub {
                 self.host_observed(observations, rules);
                 for path in &paths {
                     self.replicas.values_mut().for_each(|replica| {
-                        replica.resume(path);
+                        replica.resume(path, &self.host_busy);
                         replica.dirty.insert(path);
                     });
                 }

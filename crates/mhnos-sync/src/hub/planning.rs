@@ -156,7 +156,7 @@ impl Hub {
             }
         }
         for path in paths_of(step) {
-            self.replicas.values_mut().for_each(|replica| replica.resume(path));
+            self.replicas.values_mut().for_each(|replica| replica.resume(path, &self.host_busy));
         }
         Some(under_way)
     }

@@ -118,14 +118,16 @@ impl Replica {
         Self { header_unsaved: false, ..Self::new(saved.header, trees) }
     }
 
-    /// Something under way at this path is over: what waited for it is to be planned.
-    pub(super) fn resume(&mut self, path: &RelativePath) {
+    /// Something under way at this path is over: what waited for it is to be planned, unless it has to wait for something else too.
+    pub(super) fn resume(&mut self, path: &RelativePath, host_busy: &Busy) {
         if self.deferred.is_empty() {
             return;
         }
         let within: Vec<_> = inside(&self.deferred, Some(path)).map(|(path, ())| path.clone()).collect();
         for path in within.into_iter().chain(std::iter::once(path.clone())).chain(ancestors(path)) {
-            if self.deferred.remove(&path).is_some() {
+            let waits = || self.busy.touches(&path) || host_busy.touches(&path);
+            if self.deferred.contains_key(&path) && !waits() {
+                self.deferred.remove(&path);
                 self.dirty.insert(&path);
             }
         }

@@ -147,13 +147,19 @@ fn a_file_growing_for_ever_is_told_as_a_problem_and_all_else_goes_on() {
     scene.write("f", noise(1, 40 << 20));
     scene.write("g", "g");
     let stop = Arc::new(AtomicBool::new(false));
-    let (writing, at) = (stop.clone(), scene.at("f"));
-    let writer = std::thread::spawn(move || {
-        let mut file = File::options().append(true).open(at).unwrap();
-        while !writing.load(Ordering::Relaxed) {
-            std::io::Write::write_all(&mut file, b"more").unwrap();
-        }
+    // So many that on a busy machine one of them comes to write while it is read.
+    let writers = [(); 8].map(|()| {
+        let (writing, at) = (stop.clone(), scene.at("f"));
+        std::thread::spawn(move || {
+            let mut file = File::options().append(true).open(at).unwrap();
+            while !writing.load(Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b"more").unwrap();
+            }
+        })
     });
+    while fs::metadata(scene.at("f")).unwrap().len() == 40 << 20 {
+        std::thread::yield_now();
+    }
     let observation = scene.host().observe(&[]).unwrap();
     assert_eq!(shown(&observation), [("g".to_owned(), file(b"g"))]);
     assert_eq!(observation.problems[0].path, "f");
@@ -161,7 +167,7 @@ fn a_file_growing_for_ever_is_told_as_a_problem_and_all_else_goes_on() {
     let (_, again) = scene.host().look_again().unwrap();
     assert_eq!(again, [path("f")]);
     stop.store(true, Ordering::Relaxed);
-    writer.join().unwrap();
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
     scene.host().restless.get_mut(&path("f")).unwrap().at = Instant::now();
     let observation = scene.host().observe(&again).unwrap();
     assert!(observation.problems.is_empty());
