@@ -79,6 +79,17 @@ pub(crate) trait Engine: Send + Sync {
     fn lines(&self) -> Vec<String>;
 }
 
+/// The sentence in what a command of `mhnos-runtime` says on its standard error when it fails, with or without `--json`.
+pub(crate) fn refusal(said: &str) -> String {
+    #[derive(Deserialize)]
+    struct Document {
+        error: String,
+    }
+    let said = said.trim();
+    serde_json::from_str(said)
+        .map_or_else(|_| said.trim_start_matches("error: ").to_owned(), |Document { error }| error)
+}
+
 /// Where `mhnos-runtime` is: beside this program, as every package has it, or else where `PATH` finds it.
 ///
 /// # Errors
@@ -95,4 +106,16 @@ pub(crate) fn runtime_program() -> Result<PathBuf, EngineError> {
             "mhnos-runtime is neither beside this program nor in PATH: install MHNOS Runtime anew".into(),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_sentence_in_either_form() {
+        let sentence = "the engine does not answer: start it";
+        assert_eq!(refusal(&format!("error: {sentence}\n")), sentence);
+        assert_eq!(refusal(&format!("{{\"error\":\"{sentence}\"}}\n")), sentence);
+    }
 }

@@ -113,7 +113,7 @@ impl Supervisor {
         self.order(Order::Restart).await;
     }
 
-    /// Lets another engine run it; one that runs is stopped, and the other started.
+    /// Lets another engine run it: one that runs is stopped and the other started, as it is when the first has failed.
     pub(crate) async fn switch(&self, kind: Kind) {
         self.order(Order::Switch(kind)).await;
     }
@@ -314,6 +314,10 @@ impl Work {
                 Order::Stop => self.change(Phase::Stopped, None),
                 Order::Switch(kind) => {
                     self.kind = kind;
+                    // Who chooses another because the first cannot run wants it to run; who has stopped it does not.
+                    if self.publish.borrow().engine.phase == Phase::Failed {
+                        return Next::Run;
+                    }
                     self.publish.send_modify(|snapshot| snapshot.engine.kind = kind);
                     self.change(Phase::Stopped, None);
                 }

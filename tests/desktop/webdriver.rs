@@ -98,6 +98,11 @@ impl Browser {
     /// A picture of the page, where pictures are wanted.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") else { return };
+        // What was changed last is drawn two frames later.
+        self.script_async(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))",
+        )
+        .await;
         let picture = ask(self.port, "GET", &format!("/session/{}/screenshot", self.session), None).await;
         let file = std::fs::File::create(Path::new(&folder).join(name)).unwrap();
         let mut decode = Command::new("base64")

@@ -37,9 +37,12 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and this machine lacks
     Setup,
-    /// Build the runtime and serve, in the foreground, with the given arguments
+    /// Build the runtime and serve, in the foreground, with the given arguments; without any, and with a display, by the desktop app
     #[command(disable_help_flag = true)]
     Run {
+        /// Serve without the app
+        #[arg(long)]
+        headless: bool,
         /// Arguments of `mhnos-runtime serve`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         serve_arguments: Vec<OsString>,
@@ -108,7 +111,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     let checkout = checkout::Checkout::find()?;
     match task {
         Task::Setup => setup::everything(&checkout).map(drop)?,
-        Task::Run { serve_arguments } => match run::run(&checkout, &serve_arguments)? {},
+        Task::Run { headless, serve_arguments } => match run::run(&checkout, headless, &serve_arguments)? {},
         Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
         Task::Test { desktop: true, .. } => return Ok(test::desktop(&checkout)),
         Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),

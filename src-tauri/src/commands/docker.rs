@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::{Said, Sentence};
-use crate::engine::runtime_program;
+use crate::engine::{refusal, runtime_program};
 
 /// What may be asked for.
 const SUBCOMMANDS: [&str; 9] =
@@ -83,7 +83,7 @@ pub(crate) async fn docker(args: Vec<String>) -> Said<Value> {
     match whole().or_else(last) {
         Some(answer) if output.status.success() || said.is_empty() => Ok(answer),
         _ if said.is_empty() => Err(Sentence(format!("docker {} gave no answer", args.join(" ")))),
-        _ => Err(Sentence(said.trim().trim_start_matches("error: ").to_owned())),
+        _ => Err(Sentence(refusal(&said))),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::lines::Lines;
-use super::{Endpoint, Engine, EngineError, Kind, Way, runtime_program};
+use super::{Endpoint, Engine, EngineError, Kind, Way, refusal, runtime_program};
 
 /// A container.
 pub(crate) struct Docker {
@@ -25,12 +25,24 @@ pub(crate) struct Docker {
     lines: Lines,
 }
 
-/// The last line of `docker up --json`.
+/// A line of `docker up --json`.
 #[derive(Deserialize)]
-struct Done {
-    event: String,
-    outcome: String,
-    url: String,
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Progress {
+    Step {
+        number: u32,
+        of: u32,
+        what: String,
+    },
+    Line {
+        line: String,
+    },
+    Done {
+        outcome: String,
+        url: String,
+    },
+    #[serde(other)]
+    Other,
 }
 
 impl Docker {
@@ -71,19 +83,23 @@ impl Docker {
         while open.0 || open.1 {
             tokio::select! {
                 line = output.next_line(), if open.0 => match line {
-                    Ok(Some(line)) => {
-                        if let Ok(done) = serde_json::from_str::<Done>(&line) && done.event == "done" {
-                            self.is_ours |= !matches!(done.outcome.as_str(), "ran already" | "adopted");
-                            self.url = Some(done.url);
+                    Ok(Some(line)) => match serde_json::from_str(&line) {
+                        Ok(Progress::Step { number, of, what }) => {
+                            self.lines.push(format!("step {number} of {of}: {what}"));
                         }
-                        self.lines.push(line);
-                    }
+                        Ok(Progress::Line { line }) => self.lines.push(line),
+                        Ok(Progress::Done { outcome, url }) => {
+                            self.is_ours |= !matches!(outcome.as_str(), "ran already" | "adopted");
+                            self.url = Some(url);
+                        }
+                        Ok(Progress::Other) | Err(_) => {}
+                    },
                     Ok(None) | Err(_) => open.0 = false,
                 },
                 line = errors.next_line(), if open.1 => match line {
                     Ok(Some(line)) => {
-                        said.clone_from(&line);
-                        self.lines.push(line);
+                        said = refusal(&line);
+                        self.lines.push(said.clone());
                     }
                     Ok(None) | Err(_) => open.1 = false,
                 },
@@ -93,7 +109,7 @@ impl Docker {
         self.up = None;
         match status {
             Ok(status) if status.success() => Ok(()),
-            _ if !said.is_empty() => Err(EngineError(said.trim_start_matches("error: ").to_owned())),
+            _ if !said.is_empty() => Err(EngineError(said)),
             _ => Err(EngineError("docker up did not succeed: see the page Docker".into())),
         }
     }
@@ -165,7 +181,6 @@ async fn said(arguments: &[&str]) -> Result<String, EngineError> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(failed(&error.trim().trim_start_matches("error: ")))
+        Err(failed(&refusal(&String::from_utf8_lossy(&output.stderr))))
     }
 }

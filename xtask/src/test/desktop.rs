@@ -1,7 +1,7 @@
 //! The step for the desktop app: its lints, its own tests, and those that use it as a person does.
 //!
 //! Only here is compiled what needs the system's web view. The app is built beside the runtime of the earlier steps, which it starts; its
-//! tests bring their display and their session bus themselves.
+//! tests bring their display and their session bus themselves, and make the pictures of it in `docs/screenshots`.
 
 use super::report::{Report, Step};
 use super::{Prepared, environment};
@@ -38,6 +38,7 @@ fn run(checkout: &Checkout, prepared: &Prepared<'_>) -> Result<()> {
         .args(PACKAGES)
         .args(PROGRAMS)
         .envs(environment(prepared.runtime, prepared.tools))
-        .env("MHNOS_TEST_TAURI_DRIVER", driver);
+        .env("MHNOS_TEST_TAURI_DRIVER", driver)
+        .env("MHNOS_TEST_PICTURES", checkout.root().join("docs/screenshots"));
     program::run(&mut nextest)
 }
