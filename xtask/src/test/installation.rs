@@ -26,7 +26,7 @@ const KINDS: [Kind; 3] = [Kind::Deb, Kind::Desktop, Kind::Rpm];
 const PACKAGE_SIZE: u64 = 20_000_000;
 
 /// Bytes the program may have. It is to have no more than 12 MB and does not: so it may at least not grow on.
-const PROGRAM_SIZE: u64 = 17_500_000;
+const PROGRAM_SIZE: u64 = 14_500_000;
 
 pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tools>) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
