@@ -176,3 +176,28 @@ async fn a_person_at_a_terminal_sees_and_settles_it() {
     assert_ne!(refused.code, Some(0));
     assert!(refused.stderr.contains("not kept any more"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_person_at_a_terminal_gives_back_what_is_missing_or_lets_it_go() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let runtime = Runtime::start();
+    for number in 0..12 {
+        runtime.write(&format!("folder/{number}"), "content");
+    }
+    let mut replica = Replica::opened(1, &runtime).await;
+    replica.until_equal(runtime.workspace()).await;
+    for (answer, files_after) in [("undelete", 12), ("confirm", 0)] {
+        fs::rename(runtime.workspace().join("folder"), elsewhere.path().join(answer)).unwrap();
+        replica.until("it halts", |of| !of.halted().is_empty()).await;
+        let shown = command::run(&runtime, &["sync", "status"]).await.done();
+        assert!(shown.contains("sync confirm") && shown.contains("sync undelete"), "{shown}");
+        command::run(&runtime, &["sync", answer]).await.done();
+        let deep = |of: &Replica| files(&of.folder().join("folder")).len();
+        replica.until("it is as was said", |of| deep(of) == files_after && of.halted().is_empty()).await;
+        replica.until_equal(runtime.workspace()).await;
+        assert_eq!(
+            (deep(&replica), files(&runtime.workspace().join("folder")).len()),
+            (files_after, files_after)
+        );
+    }
+}
