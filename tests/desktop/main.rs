@@ -12,6 +12,7 @@
 )]
 
 mod approval;
+mod numbers;
 mod panel;
 mod session;
 mod supervision;
