@@ -223,7 +223,7 @@ impl Side for Fake {
         let Some(Thing::File(file)) = self.things.get(path) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let end = file.bytes.len().min(offset as usize + length as usize);
+        let end = file.bytes.len().min((offset as usize).saturating_add(length as usize));
         let bytes = file.bytes.get(offset as usize..end).unwrap_or_default().to_vec();
         self.read_bytes += bytes.len() as u64;
         Ok(bytes)

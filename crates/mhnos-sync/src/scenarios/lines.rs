@@ -251,6 +251,22 @@ fn what_an_earlier_session_still_says_is_not_heard() {
 }
 
 #[test]
+fn a_hundred_thousand_small_files() {
+    let mut world = World::new(1);
+    (0..100_000).for_each(|n| world.host.write(&format!("{}/f{}", n % 300, n), format!("text {n}")));
+    world.sync();
+    assert_eq!(world.replicas[0].side.things.len(), 100_300);
+    assert_in_step(&world);
+    // With all of them there, a save is one look at one path, and one order.
+    (world.orders, world.host.read_bytes) = (0, 0);
+    world.host.write("7/f7", "edited");
+    world.host_hint(vec![path("7/f7")]);
+    world.settle();
+    assert_in_step(&world);
+    assert_eq!((world.orders, world.host.read_bytes), (1, 6));
+}
+
+#[test]
 fn one_slow_replica_never_holds_up_another() {
     let mut world = in_step(2, &[("a", "old")]);
     world.replicas[1].frozen = true;
