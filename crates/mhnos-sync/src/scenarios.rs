@@ -7,6 +7,7 @@ use crate::hub::status::Phase;
 use crate::simulator::world::World;
 
 mod edits;
+mod hostile;
 mod lines;
 mod names;
 mod safety;

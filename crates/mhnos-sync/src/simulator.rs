@@ -9,6 +9,6 @@
 
 mod chaos;
 mod checks;
-mod random;
+pub(crate) mod random;
 mod runs;
 pub(crate) mod world;

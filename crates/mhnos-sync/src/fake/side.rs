@@ -116,9 +116,11 @@ impl Fake {
             Action::MakeDirectory => {
                 self.things.insert(at.clone(), Thing::Directory);
             }
-            Action::Put { content, executable, copy_from, .. } => {
+            Action::Put { content, size, executable, copy_from } => {
                 let copied = copy_from.as_ref().and_then(|from| self.bytes_of(from, *content));
-                let Some(bytes) = copied.or_else(|| self.staged_bytes_of(*content)) else {
+                let bytes = copied.or_else(|| self.staged_bytes_of(*content));
+                // As a real one, it does not take a replica's word for how long a content is.
+                let Some(bytes) = bytes.filter(|bytes| bytes.len() as u64 == *size) else {
                     return Some(Outcome::Changed(there));
                 };
                 if self.capacity.is_some_and(|most| self.used() + bytes.len() > most) {
