@@ -83,15 +83,16 @@ async fn ask<const N: usize>(
         dialog.set_keep_above(true);
         dialog.set_urgency_hint(true);
         dialog.set_position(gtk::WindowPosition::Center);
-        let mut answer = Some(answer);
-        let answer = std::cell::RefCell::new(answer.take());
+        let answer = std::cell::Cell::new(Some(answer));
         dialog.connect_response(move |dialog, response| {
-            if let Some(answer) = answer.borrow_mut().take() {
-                // Nobody waits any more when it was closed from here.
-                let _ = answer.send(response);
+            // Closing it is a response, too. It must not be closed once more then: GTK carries that out later, when it is gone.
+            let Some(answer) = answer.take() else { return };
+            // Nobody waits any more when it was closed from here.
+            let _ = answer.send(response);
+            if response != gtk::ResponseType::DeleteEvent {
+                dialog.hide();
+                dialog.close();
             }
-            dialog.hide();
-            dialog.close();
         });
         dialog.show();
         dialog.present();
@@ -128,14 +129,15 @@ pub(crate) async fn choose_folder(app: &AppHandle, title: &'static str) -> Optio
             gtk::FileChooserAction::SelectFolder,
             &[("_Cancel", gtk::ResponseType::Cancel), ("_Choose", gtk::ResponseType::Accept)],
         );
-        let answer = std::cell::RefCell::new(Some(answer));
+        let answer = std::cell::Cell::new(Some(answer));
         chooser.connect_response(move |chooser, response| {
+            let Some(answer) = answer.take() else { return };
             let chosen = (response == gtk::ResponseType::Accept).then(|| chooser.filename()).flatten();
-            if let Some(answer) = answer.borrow_mut().take() {
-                let _ = answer.send(chosen);
+            let _ = answer.send(chosen);
+            if response != gtk::ResponseType::DeleteEvent {
+                chooser.hide();
+                chooser.close();
             }
-            chooser.hide();
-            chooser.close();
         });
         chooser.show();
     };
