@@ -81,7 +81,7 @@ async fn a_page_has_one_prompt_and_it_goes_with_the_page() {
     let (first, _) = stranger(&session).await;
     let (second, _) = stranger(&session).await;
     prompt(&session).await;
-    assert_eq!(session.windows(PROMPT).len(), 1);
+    eventually("there is the one prompt", || session.windows(PROMPT).len() == 1).await;
     drop((first, second));
     eventually("the prompt is gone", || session.windows(PROMPT).is_empty()).await;
 }

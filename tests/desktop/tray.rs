@@ -70,7 +70,7 @@ async fn a_second_start_raises_the_window_of_the_first() {
     assert!(app.is_running());
     // A click on the icon itself shows the same one.
     panel.activate().await;
-    assert_eq!(session.windows("^MHNOS Runtime$").len(), 1);
+    eventually("there is the one window", || session.windows("^MHNOS Runtime$").len() == 1).await;
     let there = app.processes();
     panel.choose("Quit").await;
     app.gone(&there).await;
@@ -121,7 +121,7 @@ async fn without_a_bus_the_window_and_the_runtime_are_there_and_a_second_start_s
     let second = session.run(desktop_program(), &[]);
     assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
     assert!(app.is_running());
-    assert_eq!(session.windows("^MHNOS Runtime$").len(), 1);
+    eventually("there is the one window", || session.windows("^MHNOS Runtime$").len() == 1).await;
 }
 
 #[tokio::test]
