@@ -1,9 +1,11 @@
 //! The files that are to take others' places: written, with the right mode, and on disk, before any of them does.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat};
@@ -59,10 +61,20 @@ struct Recipe<'a> {
     size: u64,
     executable: bool,
     name: String,
-    source: Option<Staged>,
-    /// Whether the staged file itself may be taken: nobody needs it after this.
-    takes: bool,
+    source: Source,
     syncs: bool,
+}
+
+/// Where the content of a file comes from.
+enum Source {
+    /// Small content that was staged.
+    Bytes(Arc<[u8]>),
+    /// Large content that was staged under this name, and that nobody needs after this: the file itself is taken.
+    Taken(String),
+    /// The same, which another order of the batch takes: opened before it does, as it gets another name then.
+    Copied(File),
+    /// It is not staged; the order may say where else it is.
+    Elsewhere,
 }
 
 impl Host {
@@ -85,8 +97,7 @@ impl Host {
                     size,
                     executable,
                     name: self.stage.new_name(),
-                    source: self.stage.get(content),
-                    takes: last_use.get(&content) == Some(&index),
+                    source: self.source_of(content, last_use.get(&content) == Some(&index)),
                     syncs: !at_once,
                 }),
                 _ => None,
@@ -120,6 +131,17 @@ impl Host {
         prepared
     }
 
+    fn source_of(&self, content: Content, is_last_use: bool) -> Source {
+        match self.stage.get(content) {
+            Some(Staged::Small(bytes)) => Source::Bytes(bytes),
+            Some(Staged::Large(name)) if is_last_use => Source::Taken(name),
+            Some(Staged::Large(name)) => {
+                stage::open_existing(&self.own.stage, &name).map_or(Source::Elsewhere, Source::Copied)
+            }
+            None => Source::Elsewhere,
+        }
+    }
+
     /// The same for one order whose content may have come to be by an order before it.
     pub(super) fn prepare_late(&mut self, order: &Order) -> Prepared {
         self.prepare(std::slice::from_ref(order)).pop().unwrap_or(Prepared::Nothing)
@@ -131,24 +153,26 @@ impl Recipe<'_> {
         let Action::Put { copy_from, .. } = &self.order.action else { return Ok(None) };
         let mut staged_as = None;
         let file = match &self.source {
-            Some(Staged::Small(bytes)) => {
+            Source::Bytes(bytes) => {
                 let file = stage::create(stage, &self.name)?;
                 file.write_all_at(bytes, 0)?;
                 file
             }
-            Some(Staged::Large(name)) if self.takes => {
+            Source::Taken(name) => {
                 let file = stage::open_existing(stage, name)?;
                 renameat(stage, name.as_str(), stage, self.name.as_str())?;
                 staged_as = Some((self.content, name.clone()));
                 file
             }
-            Some(Staged::Large(name)) => {
+            Source::Copied(staged) => {
                 let file = stage::create(stage, &self.name)?;
-                stage::copy(&stage::open_existing(stage, name)?, &file, self.size)?;
+                stage::copy(staged, &file, self.size)?;
                 file
             }
-            None if self.size == 0 && self.content == Content::of(b"") => stage::create(stage, &self.name)?,
-            None => {
+            Source::Elsewhere if self.size == 0 && self.content == Content::of(b"") => {
+                stage::create(stage, &self.name)?
+            }
+            Source::Elsewhere => {
                 let Some(from) = copy_from else { return Ok(None) };
                 let file = stage::create(stage, &self.name)?;
                 if !self.copy(root, from, &file)? {
@@ -178,7 +202,7 @@ impl Recipe<'_> {
     }
 
     /// Copies the content from elsewhere on this side. False if it is not there.
-    fn copy(&self, root: BorrowedFd<'_>, from: &RelativePath, to: &std::fs::File) -> io::Result<bool> {
+    fn copy(&self, root: BorrowedFd<'_>, from: &RelativePath, to: &File) -> io::Result<bool> {
         let opened = beneath::open_parent(root, from).map_err(io::Error::from);
         let Ok((from, fingerprint)) = opened.and_then(|folder| beneath::open_file(folder, from.name()))
         else {

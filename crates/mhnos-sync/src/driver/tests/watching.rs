@@ -86,9 +86,10 @@ fn more_events_than_are_gathered_miss_nothing() {
 #[test]
 fn rules_that_change_on_either_side_hold_at_once() {
     let scene = Scene::new();
+    // First, as the host may look at any moment.
+    scene.write(".mhnosignore", "secret\n");
     scene.write("secret/a", "1");
     scene.write("keep", "0");
-    scene.write(".mhnosignore", "secret\n");
     let mut replica = scene.replica("one");
     scene.until(&mut [&mut replica], "all but what is ignored", |of| {
         of[0].read("keep").is_some() && of[0].peer.synced()
