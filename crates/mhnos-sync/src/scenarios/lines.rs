@@ -395,6 +395,49 @@ fn index_restored_from_backup_everything_joins_by_union() {
 }
 
 #[test]
+fn index_restored_from_backup_takes_nothing_for_deleted_that_was_made_since() {
+    let mut world = in_step(1, &[("a", "one"), ("b", "one")]);
+    let backup = world.durable.clone();
+    world.replicas[0].side.remove("b");
+    world.sync();
+    assert_in_step(&world);
+    // To the index of then the replica removed what is made here anew.
+    world.durable = backup;
+    world.host.write("b", "one");
+    world.restart();
+    world.sync();
+    world.sync();
+    assert_in_step(&world);
+    assert_eq!(listing(&world), ["a", "b"]);
+}
+
+#[test]
+fn a_browsers_disk_restored_from_an_older_copy_joins_by_union() {
+    let mut world = in_step(1, &[("a", "old"), ("b", "old")]);
+    let (side, peer) = (world.replicas[0].side.clone(), &world.replicas[0].peer);
+    let (told, sequence) = (peer.told().clone(), peer.sequence());
+    world.host.write("a", "new");
+    world.host.write("c", "new");
+    world.host.remove("b");
+    world.sync();
+    // The answer to this says that what was agreed before it was heard.
+    world.host.write("d", "new");
+    world.sync();
+    assert_in_step(&world);
+    // Its own memory is as old as its files: by it, nobody on that disk removed c or undid the edit of a.
+    world.cut(0);
+    world.replicas[0].side = side;
+    world.replicas[0].peer = crate::peer::Peer::new(told, sequence);
+    world.sync();
+    world.sync();
+    assert_in_step(&world);
+    assert_eq!((world.host.text("a").unwrap(), world.host.text("c").unwrap()), ("new".into(), "new".into()));
+    let names = listing(&world);
+    assert_eq!((names.len(), world.status().conflicts.len()), (5, 1), "{names:?}");
+    assert_eq!(world.host.text(&world.status().conflicts[0].copy.to_string()).unwrap(), "old");
+}
+
+#[test]
 fn a_second_sync_tool_on_the_folder() {
     let mut world = in_step(1, &[("a", "old"), ("x/b", "old")]);
     for round in 0..20 {
