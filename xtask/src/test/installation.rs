@@ -25,8 +25,8 @@ const KINDS: [Kind; 3] = [Kind::Deb, Kind::Desktop, Kind::Rpm];
 /// Bytes a package may have.
 const PACKAGE_SIZE: u64 = 20_000_000;
 
-/// Bytes the program may have. It is to have no more than 12 MB and does not: so it may at least not grow on.
-const PROGRAM_SIZE: u64 = 14_500_000;
+/// Bytes the program may have.
+const PROGRAM_SIZE: u64 = 12_000_000;
 
 pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tools>) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);

@@ -102,14 +102,14 @@ struct Emptier<W> {
 impl<W: AsyncWrite + Unpin> Emptier<W> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
-            while let Ok(outgoing) = self.queued.try_recv() {
-                if !self.write(outgoing).await? {
-                    return Ok(());
-                }
+            if !self.write_queued().await? {
+                return Ok(());
             }
             let mut wrote = self.write_output().await?;
             if let Ok(block) = self.queued_blocks.try_recv() {
-                self.writer.binary(&block.header.encode(), &block.content).await?;
+                if !self.write_block(&block).await? {
+                    return Ok(());
+                }
                 wrote = true;
             }
             if wrote {
@@ -123,12 +123,32 @@ impl<W: AsyncWrite + Unpin> Emptier<W> {
                     },
                     None => return self.writer.flush().await,
                 },
-                Some(block) = self.queued_blocks.recv() => {
-                    self.writer.binary(&block.header.encode(), &block.content).await?;
-                }
+                Some(block) = self.queued_blocks.recv() => if !self.write_block(&block).await? {
+                    return Ok(());
+                },
                 () = self.wake.notified() => {}
             }
         }
+    }
+
+    /// Writes the replies and events that wait. False when one was the last.
+    async fn write_queued(&mut self) -> io::Result<bool> {
+        while let Ok(outgoing) = self.queued.try_recv() {
+            if !self.write(outgoing).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a block behind what was queued before it: it may have come with its reply after the queue was looked at, and a client
+    /// drops a frame of which no reply has told it yet. False when the connection is at its end.
+    async fn write_block(&mut self, block: &Block) -> io::Result<bool> {
+        let goes_on = self.write_queued().await?;
+        if goes_on {
+            self.writer.binary(&block.header.encode(), &block.content).await?;
+        }
+        Ok(goes_on)
     }
 
     /// False when this was the last.
@@ -431,6 +451,39 @@ mod tests {
         assert_eq!(decode(&[b"\xf0\x9f"]), "\u{fffd}");
         let mut cut = CutCharacter::new(true);
         cut.decode(&"€a".as_bytes()[1..], |text| assert_eq!(text, "a"));
+    }
+
+    /// On two threads, so that reply and block may come between any two steps of the one that writes.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_block_never_overtakes_the_reply_it_follows() {
+        const PAIRS: u64 = 20_000;
+        let (written, mut read) = tokio::io::duplex(1 << 20);
+        let (outbox, emptied) = open(MessageWriter::new(written));
+        let emptier = tokio::spawn(emptied);
+        let sender = tokio::spawn(async move {
+            for offset in 0..PAIRS {
+                outbox.send(Outgoing::Text("{}".into())).await;
+                let header = Header { kind: Kind::Sync, channel: 1, offset };
+                assert!(outbox.send_block(Block { header, content: Bytes::new() }).await);
+                tokio::task::yield_now().await;
+            }
+        });
+        let (mut replies, mut blocks) = (0_u64, 0_u64);
+        while blocks < PAIRS {
+            use tokio::io::AsyncReadExt as _;
+            let mut head = [0; 2];
+            read.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(head[1])];
+            read.read_exact(&mut payload).await.unwrap();
+            if head[0] & 0xf == 1 {
+                replies += 1
+            } else {
+                blocks += 1
+            }
+            assert!(blocks <= replies, "block {blocks} came before its reply");
+        }
+        sender.await.unwrap();
+        emptier.abort();
     }
 
     proptest! {
