@@ -73,7 +73,7 @@ export async function textOnDisk(page, name) {
 
 export async function untilOnDisk(page, name, text, deadline) {
   const look = async () => (await textOnDisk(page, name)) === text;
-  await eventually(`${name} is on the browser's disk as ${text.slice(0, 80)}`, look, deadline).catch(async (error) => {
+  await eventually(`${name} is on the browser's disk as ${String(text).slice(0, 80)}`, look, deadline).catch(async (error) => {
     throw new Error(`${error.message}; ${JSON.stringify(await progress(page))}`, { cause: error });
   });
 }
