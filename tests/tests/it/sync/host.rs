@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use mhnos_tests::Runtime;
 use mhnos_tests::sync::{Replica, files, status};
 use mhnos_tests::v2::Client;
+use mhnos_tests::{Runtime, Setup};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -138,4 +138,27 @@ async fn ignore_rules_that_change_hold_and_delete_nothing() {
     runtime.write("marker", "1");
     replica.until("the rest goes on", |of| of.read("marker").is_some() && of.synced()).await;
     assert_eq!(replica.read("logs/a").as_deref(), Some("1"), "ignored is never deleted");
+}
+
+#[tokio::test]
+async fn watch_limit_reached_what_is_not_watched_is_looked_at_again_and_again() {
+    // The limit of a user namespace of its own: nobody else on this machine notices.
+    let limit = "echo 20 >/proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"";
+    let runtime =
+        Setup::default().under("unshare", &["--user", "--map-root-user", "sh", "-c", limit]).start();
+    for number in 0..60 {
+        runtime.write(&format!("folder-{number}/file"), "before");
+    }
+    let mut replica = Replica::opened(1, &runtime).await;
+    replica.until_equal(runtime.workspace()).await;
+    for number in 0..60 {
+        runtime.write(&format!("folder-{number}/file"), "after");
+    }
+    replica
+        .until("all edits are there", |of| {
+            (0..60).all(|number| of.read(&format!("folder-{number}/file")).as_deref() == Some("after"))
+        })
+        .await;
+    let log = runtime.log();
+    assert!(log.contains("max_user_watches"), "{log}");
 }
