@@ -244,21 +244,21 @@ export class Session {
   #begin(order: OrderRecord): void {
     const { action, path } = order;
     const further = action.kind === 'move' ? action.from : action.kind === 'put' ? action.copyFrom : '';
-    const paths = further === '' ? [path] : [path, further];
-    this.#schedule.add(paths, async () => {
+    this.#schedule.add(further === '' ? [path] : [path, further], async () => {
       const applied = await this.#applier.perform(order);
       if (this.#over) return;
       this.#answer(order, applied);
       if (action.kind === 'put') this.#staging.release(action.node.content);
-    }, () => this.#lookAtOvertaken(paths));
+    }, () => this.#lookAtOvertaken());
   }
 
-  #lookAtOvertaken(paths: readonly string[]): void {
+  #lookAtOvertaken(): void {
     if (this.#over) return;
-    for (const overtaken of this.#overtaken) {
-      if (!paths.some((path) => overtaken === path || isIn(overtaken, path))) continue;
-      this.#overtaken.delete(overtaken);
-      this.#watch.add(overtaken);
+    for (const path of this.#overtaken) {
+      // Also one beneath it: a folder is overtaken by an order for a file in it.
+      if (this.#schedule.touches(path)) continue;
+      this.#overtaken.delete(path);
+      this.#watch.add(path);
     }
   }
 
@@ -293,8 +293,11 @@ export class Session {
   }
 
   #look(hints: string[], whole = false): void {
-    const paths = hints.filter((path) => !this.#schedule.concerns(path));
-    for (const path of hints) if (this.#schedule.concerns(path)) this.#overtaken.add(path);
+    const paths: string[] = [];
+    for (const path of hints) {
+      if (this.#schedule.concerns(path)) this.#overtaken.add(path);
+      else paths.push(path);
+    }
     if (paths.length === 0) return;
     this.#observing = this.#observing.then(async () => {
       if (this.#over) return;
