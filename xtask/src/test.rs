@@ -49,6 +49,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
             let clippy = ["clippy", "--workspace", "--all-targets"];
             program::run(checkout.cargo().args(clippy).args(NOT_THE_DESKTOP).args(features))
         });
+        report.step("dependencies", || check_dependencies(checkout));
         report.step("generated types", || generate::check(checkout));
         let tools = tools.as_ref().ok_or("setup failed");
         report.step_needing("client types", &tools, |tools| client::check(checkout, &tools.node()));
@@ -175,6 +176,20 @@ fn check_formatting(checkout: &Checkout) -> Result<()> {
     let color = if env::var_os("NO_COLOR").is_some() { "never" } else { "auto" };
     for scope in [["--all"].as_slice(), &["--manifest-path", "fuzz/Cargo.toml"]] {
         program::run(checkout.cargo().args(["fmt", "--check"]).args(scope).args(["--", "--color", color]))?;
+    }
+    Ok(())
+}
+
+/// What `deny.toml` allows of libraries, and whether the lists of them are those of the manifests. What is known against one takes a database that is in
+/// no package registry; the workflow asks it.
+fn check_dependencies(checkout: &Checkout) -> Result<()> {
+    let deny = setup::for_dependencies(checkout)?;
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut command = Command::new(&deny);
+        command.args(["--locked", "--workspace", "--manifest-path", manifest, "check"]);
+        // One of them has fewer libraries than the other.
+        command.args(["--allow", "license-exception-not-encountered", "licenses", "bans", "sources"]);
+        program::run(command.current_dir(checkout.root()))?;
     }
     Ok(())
 }

@@ -180,7 +180,7 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// FNV-1a, because the standard library's hash may change with the compiler, and the folder's name must not.
-fn fingerprint(texts: &[&str]) -> u64 {
+pub(super) fn fingerprint(texts: &[&str]) -> u64 {
     let bytes = texts.iter().flat_map(|text| text.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
