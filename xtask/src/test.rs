@@ -4,6 +4,7 @@
 //! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
 //! through the variables of [`environment`], and nothing else has to be set to run them.
 
+mod attempts;
 mod containers;
 mod desktop;
 mod documents;
@@ -208,24 +209,13 @@ fn browser_test_files(checkout: &Checkout) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Each file for itself: one that hangs costs its own time only, and is named. As with the other tests, CI tries one that fails again, and says so.
+/// Each file for itself: one that hangs costs its own time only, and is named.
 fn browser_tests(checkout: &Checkout, prepared: &Prepared<'_>, files: &[PathBuf]) -> Result<()> {
     let mut failed = Vec::new();
-    let tries = if env::var_os("CI").is_some() { 2 } else { 1 };
     for file in files {
-        for attempt in 1..=tries {
-            match program::run(&mut browser_test(checkout, prepared, file)) {
-                Ok(()) if attempt > 1 => println!("FLAKY {}: it passed only the second time", file.display()),
-                Ok(()) => {}
-                Err(failure) => {
-                    println!("{failure}");
-                    if attempt == tries {
-                        failed.push(file.display().to_string());
-                    }
-                    continue;
-                }
-            }
-            break;
+        let name = file.display().to_string();
+        if attempts::perform(&name, || program::run(&mut browser_test(checkout, prepared, file))).is_err() {
+            failed.push(name);
         }
     }
     if failed.is_empty() {

@@ -14,6 +14,7 @@
 
 mod blocks;
 
+use super::attempts;
 use super::installation::machine::{Machine, Supply};
 use super::report::Report;
 use crate::checkout::{Checkout, Profile};
@@ -24,7 +25,7 @@ use crate::{client, program, ui};
 use blocks::{Block, Place};
 use std::env;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -32,6 +33,9 @@ const NAME: &str = "documents";
 
 /// Seconds for all blocks of one document.
 const PATIENCE: &str = "600";
+
+/// How much of what a failed block printed stands in the last lines of all.
+const LAST_LINES: usize = 5;
 
 /// A network and a set of processes of their own: whatever a block leaves running ends with it.
 const APART: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -63,23 +67,22 @@ fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
             }
         }
         let here: Vec<&Block> = blocks.iter().filter(|block| block.place.is_here()).collect();
-        if !here.is_empty() && in_checkout(checkout, tools, &runtime, name, &here).is_err() {
-            failed.push(name);
+        if !here.is_empty() {
+            let result = attempts::perform(name, || in_checkout(checkout, tools, &runtime, name, &here));
+            failed.extend(result.err().map(|failure| failure.to_string()));
         }
         for place in [Place::Clean, Place::CleanArchive] {
             let there: Vec<&Block> = blocks.iter().filter(|block| block.place == place).collect();
-            if !there.is_empty() && on_clean_system(checkout, tools, name, &place, &there).is_err() {
-                failed.push(name);
+            if !there.is_empty() {
+                let result = on_clean_system(checkout, tools, name, &place, &there);
+                failed.extend(result.err().map(|failure| format!("{name}: {failure}")));
             }
         }
     }
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Explained(format!(
-        "what {} says does not work as written; the last line of each above says where",
-        failed.join(" and ")
-    )))
+    Err(Failure::Explained(format!("what a document says does not work as written: {}", failed.join("; "))))
 }
 
 fn in_checkout(
@@ -122,9 +125,16 @@ fn in_checkout(
         .env("XDG_CACHE_HOME", folder("XDG_CACHE_HOME", ".cache"))
         .env("CARGO_NET_OFFLINE", "true")
         .env_remove("XDG_STATE_HOME");
-    let result = program::run(&mut command);
+    // Kept, so that the failure can say where, and with which words.
+    let output = scratch.join("output");
+    let printed = File::create(&output).map_err(Failure::file("create", &output))?;
+    let errors = printed.try_clone().map_err(Failure::file("write", &output))?;
+    let result = program::run(command.stdout(printed).stderr(errors));
+    let printed = fs::read(&output).map_err(Failure::file("read", &output))?;
+    let printed = String::from_utf8_lossy(&printed);
+    print!("{printed}");
     fs::remove_dir_all(&scratch).map_err(Failure::file("remove", &scratch))?;
-    result
+    result.map_err(|failure| Failure::Explained(format!("{} ({failure})", last_words(&printed))))
 }
 
 fn on_clean_system(
@@ -149,6 +159,15 @@ fn on_clean_system(
     }
     machine.write("opt/downloads/blocks", &program_of(name, blocks))?;
     machine.run("/opt/tests/person.sh", &["/opt/downloads/blocks"])
+}
+
+/// The block that a document's program came to, and the last lines it printed there.
+fn last_words(printed: &str) -> String {
+    let (_, block) = printed.rsplit_once("--- ").unwrap_or(("", printed));
+    let mut lines = block.lines();
+    let place = lines.next().unwrap_or_default();
+    let lines: Vec<_> = lines.collect();
+    format!("{place}: {}", lines[lines.len().saturating_sub(LAST_LINES)..].join(" / "))
 }
 
 /// The blocks as one program, which says where it is.
