@@ -124,7 +124,7 @@ impl Host {
         let root = open(&path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let facts = fstat(&root)?;
         let own = Own::open(&root, &options.holder)?;
-        let mut stage = Stage::new(own.stage.try_clone()?);
+        let mut stage = Stage::new(own.stage.try_clone()?)?;
         stage.keep_what_is_there()?;
         let versions =
             options.versions.as_ref().map(|(folder, limits)| Versions::open(folder, *limits)).transpose()?;

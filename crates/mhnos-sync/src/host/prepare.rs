@@ -96,7 +96,10 @@ impl Host {
                     content,
                     size,
                     executable,
-                    name: self.stage.new_name(),
+                    name: match order.expect {
+                        None => self.stage.new_name_for_new_file(),
+                        Some(_) => self.stage.new_name(),
+                    },
                     source: self.source_of(content, last_use.get(&content) == Some(&index)),
                     syncs: !at_once,
                 }),

@@ -3,6 +3,8 @@
 //! Small content is held in memory until an order that puts it was carried out. Large content grows in a file of the stage folder named by what it will be;
 //! after a restart its blocks are read again, and those that fit need not travel again. Blocks of the file that is
 //! to be replaced are taken from there: the whole file first, shared by the file system where it can, then it is looked at what of it fits.
+//!
+//! New files are made in several folders in turn, because a file system lets one thread at a time change what is in a folder.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -15,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, copy_file_range, openat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::hash::{self, blocks_of, range_of};
@@ -25,6 +27,9 @@ use crate::model::{BLOCK_BYTES, Content};
 const SMALL_BYTES: usize = 64 << 20;
 /// How long large content that nobody asks for any more is kept.
 const PARTIAL_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// In how many folders new files are made: enough that two threads seldom meet in one. Their names are the numbers below it.
+const LANES: u64 = 16;
 
 /// See the [module's description](self).
 #[derive(Debug)]
@@ -55,9 +60,15 @@ pub(super) enum Staged {
 }
 
 impl Stage {
-    pub(super) fn new(folder: OwnedFd) -> Self {
+    pub(super) fn new(folder: OwnedFd) -> io::Result<Self> {
+        for lane in lanes() {
+            match mkdirat(&folder, lane.as_str(), Mode::from_bits_truncate(0o700)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         let (small, large) = (HashMap::new(), HashMap::new());
-        Self { folder, small, arrived: VecDeque::new(), bytes: 0, large, named: 0 }
+        Ok(Self { folder, small, arrived: VecDeque::new(), bytes: 0, large, named: 0 })
     }
 
     /// Throws out what a runtime before this one left and nobody can use: unfinished files, and large content that is too old.
@@ -80,18 +91,24 @@ impl Stage {
         let numbers = self
             .names()?
             .into_iter()
-            .filter_map(|name| name.strip_prefix("new-")?.split('-').next()?.parse().ok());
+            .filter_map(|name| name.rsplit('/').next()?.strip_prefix("new-")?.parse().ok());
         self.named = numbers.max().unwrap_or(0) + 1;
         Ok(())
     }
 
+    /// What is in the folder, and in those within it, as paths below it.
     fn names(&self) -> io::Result<Vec<String>> {
-        let mut folder = Dir::openat(
-            &self.folder,
-            ".",
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let mut names = self.names_in(".")?;
+        names.retain(|name| !lanes().any(|lane| lane == *name));
+        for lane in lanes() {
+            names.extend(self.names_in(&lane)?.into_iter().map(|name| format!("{lane}/{name}")));
+        }
+        Ok(names)
+    }
+
+    fn names_in(&self, folder: &str) -> io::Result<Vec<String>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(&self.folder, folder, flags, Mode::empty())?;
         let names = folder
             .iter()
             .filter_map(Result::ok)
@@ -103,6 +120,12 @@ impl Stage {
     pub(super) fn new_name(&mut self) -> String {
         self.named += 1;
         format!("new-{}", self.named)
+    }
+
+    /// The same for a file that takes nobody's place: nothing displaced will ever have this name, so its folder need not be synced.
+    pub(super) fn new_name_for_new_file(&mut self) -> String {
+        let name = self.new_name();
+        format!("{}/{name}", self.named % LANES)
     }
 
     /// See [`Side::missing`](crate::side::Side::missing). `similar` is the file that is to be replaced.
@@ -229,6 +252,10 @@ impl Stage {
             opened => opened.map(|file| (file, false)),
         }
     }
+}
+
+fn lanes() -> impl Iterator<Item = String> {
+    (0..LANES).map(|lane| lane.to_string())
 }
 
 /// Makes a file in the stage folder.

@@ -150,8 +150,7 @@ impl Scene {
     }
 
     pub(super) fn staged(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.at(".mhnos-sync/stage")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        staged_in(&self.at(""))
     }
 
     pub(super) fn mode(&self, text: &str) -> u32 {
@@ -161,6 +160,21 @@ impl Scene {
     pub(super) fn set_mode(&self, text: &str, mode: u32) {
         fs::set_permissions(self.at(text), fs::Permissions::from_mode(mode)).unwrap();
     }
+}
+
+/// The files in the stage folder of this root, and of the folders in it.
+fn staged_in(root: &Path) -> Vec<String> {
+    let (mut folders, mut files) = (vec![root.join(".mhnos-sync/stage")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.push(entry.file_name().into_string().unwrap());
+            }
+        }
+    }
+    files
 }
 
 fn shown(observation: &Observation) -> Vec<(String, Option<Node>)> {

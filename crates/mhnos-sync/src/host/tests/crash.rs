@@ -126,10 +126,7 @@ fn killed_at_any_moment_each_file_is_wholly_old_or_new_and_nothing_is_lost() {
         }
         let there = ["one/deep/f", "two/deep/f"].map(|name| root.join(name).exists());
         assert!(there[0] ^ there[1], "moved or not, and never both");
-        let leftovers: Vec<_> = fs::read_dir(root.join(".mhnos-sync/stage"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let leftovers = staged_in(&root);
         assert!(leftovers.iter().all(|name| name.len() == 64), "only large content is kept: {leftovers:?}");
         round(&mut host);
     }
@@ -158,6 +155,7 @@ fn what_was_displaced_before_a_crash_is_kept_and_other_leftovers_are_not() {
         .unwrap();
     fs::rename(scene.at("f"), stage.join("new-2")).unwrap();
     fs::write(stage.join("new-3"), "half").unwrap();
+    fs::write(stage.join("5/new-5"), "half").unwrap();
     scene.reopen(Vec::new());
     assert_eq!(scene.versions("f"), [b"old"]);
     assert!(scene.staged().is_empty(), "{:?}", scene.staged());
