@@ -15,6 +15,7 @@ mod engine;
 mod instance;
 mod link;
 mod links;
+mod memory;
 mod notifications;
 mod settings;
 mod snapshot;
@@ -117,6 +118,7 @@ fn begin(app: &tauri::App, state: StateDirectory, first: First, call: Call) {
     app.manage(Arc::clone(&desktop));
     if settings.start_hidden {
         tokio::spawn(show_without_tray(Arc::clone(&desktop)));
+        tokio::spawn(memory::give_back_when_hidden(app.handle().clone()));
     } else {
         window::show(app.handle(), Page::First);
     }

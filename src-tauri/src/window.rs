@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tauri::{AppHandle, Manager, WebviewUrl, WebviewWindowBuilder, WindowEvent};
 
 use crate::desktop::Desktop;
+use crate::memory;
 
 const LABEL: &str = "main";
 
@@ -57,15 +58,25 @@ fn show_here(app: &AppHandle, page: Page) -> tauri::Result<()> {
         .on_navigation(|url| matches!(url.scheme(), "tauri" | "about"))
         .build()?;
     let app = app.clone();
-    window.on_window_event(move |event| {
-        let WindowEvent::CloseRequested { api, .. } = event else { return };
-        let desktop = Desktop::of(&app);
-        if !desktop.stays_in_tray() {
-            api.prevent_close();
-            tauri::async_runtime::spawn(async move { desktop.close_last_window().await });
+    window.on_window_event(move |event| match event {
+        WindowEvent::CloseRequested { api, .. } => {
+            let desktop = Desktop::of(&app);
+            if !desktop.stays_in_tray() {
+                api.prevent_close();
+                tauri::async_runtime::spawn(async move { desktop.close_last_window().await });
+            }
         }
+        WindowEvent::Destroyed => {
+            drop(tauri::async_runtime::spawn(memory::give_back_when_hidden(app.clone())))
+        }
+        _ => {}
     });
     Ok(())
+}
+
+/// Whether there is a window.
+pub(crate) fn is_open(app: &AppHandle) -> bool {
+    app.get_webview_window(LABEL).is_some()
 }
 
 /// Closes the window, if there is one.
@@ -81,7 +92,7 @@ pub(crate) fn close(app: &AppHandle) {
 pub(crate) async fn stand_in_for_tray(desktop: Arc<Desktop>) {
     let mut tray = desktop.tray.subscribe();
     while tray.changed().await.is_ok() {
-        if *tray.borrow_and_update() == Some(false) && desktop.app.get_webview_window(LABEL).is_none() {
+        if *tray.borrow_and_update() == Some(false) && !is_open(&desktop.app) {
             show(&desktop.app, Page::First);
         }
     }

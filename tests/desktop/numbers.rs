@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use mhnos_tests::system;
+use mhnos_tests::{eventually, system};
 
 use crate::panel::Panel;
-use crate::session::Session;
+use crate::session::{App, Session, desktop_program};
 
-/// Bytes of its own that everything but the runtime may hold. Its code and that of the libraries comes on top: how much of it is resident
-/// depends on what else uses them, and on how the app was compiled.
+/// Bytes that everything but the runtime may hold, its code and that of the libraries included.
 const MEMORY: u64 = 60 << 20;
+
+/// More colours than a window has that shows nothing but its background; with letters on it, it has hundreds.
+const COLOURS: usize = 50;
 
 /// How long its work is measured.
 const WHILE: Duration = Duration::from_secs(5);
@@ -28,6 +30,34 @@ fn work(pid: i32) -> u64 {
     fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// The app's processes but those of the runtime.
+fn ours(session: &Session, app: &App) -> Vec<i32> {
+    let runtime = session.runtime_pid();
+    let runtimes = [vec![runtime], system::descendants(runtime)].concat();
+    app.processes().into_iter().filter(|pid| !runtimes.contains(pid)).collect()
+}
+
+/// Waits until the hidden app holds no more than it may, looks whether it works, and says what both are.
+async fn is_frugal(session: &Session, app: &App) {
+    let memory = |kind| ours(session, app).into_iter().map(|pid| memory(pid, kind)).sum::<u64>();
+    eventually("the hidden app holds no more than it may", || memory("Pss:") <= MEMORY).await;
+    let worked = || ours(session, app).into_iter().map(work).sum::<u64>();
+    let before = worked();
+    tokio::time::sleep(WHILE).await;
+    let worked = worked() - before;
+    // After its work, which takes back what it needs.
+    let (whole, own) = (memory("Pss:"), memory("Pss_Anon:"));
+    let mebibytes = |bytes: u64| bytes as f64 / 1048576.0;
+    println!(
+        "{:.1} MiB, {:.1} of them its own; {worked} hundredths of a second of cpu in {WHILE:?}",
+        mebibytes(whole),
+        mebibytes(own)
+    );
+    assert!(own > 0 && whole <= MEMORY, "{whole} bytes of {:?}", ours(session, app));
+    // It asks the runtime once a second whether it answers.
+    assert!(worked <= 10, "{worked} hundredths of a second in {WHILE:?}");
+}
+
 #[tokio::test]
 async fn hidden_it_holds_little_memory_and_does_next_to_nothing_serial() {
     let session = Session::new();
@@ -35,21 +65,26 @@ async fn hidden_it_holds_little_memory_and_does_next_to_nothing_serial() {
     let panel = Panel::open(&session).await;
     let app = session.start();
     panel.until("that it runs", |title| title.starts_with("Running")).await;
-    let runtime = session.runtime_pid();
-    let runtimes = [vec![runtime], system::descendants(runtime)].concat();
-    let ours: Vec<_> = app.processes().into_iter().filter(|pid| !runtimes.contains(pid)).collect();
-    let memory = |kind| ours.iter().map(|pid| memory(*pid, kind)).sum::<u64>();
-    let (held, all) = (memory("Pss_Anon:"), memory("Pss:"));
-    let worked = || ours.iter().map(|pid| work(*pid)).sum::<u64>();
-    let before = worked();
-    tokio::time::sleep(WHILE).await;
-    let worked = worked() - before;
-    let mebibytes = |bytes: u64| bytes as f64 / 1048576.0;
-    let (own, whole) = (mebibytes(held), mebibytes(all));
-    println!(
-        "{own:.1} MiB of its own, {whole:.1} MiB with code; {worked} hundredths of a second of cpu in {WHILE:?}"
-    );
-    assert!(held > 0 && held <= MEMORY, "{held} bytes of {ours:?}");
-    // It asks the runtime once a second whether it answers.
-    assert!(worked <= 10, "{worked} hundredths of a second in {WHILE:?}");
+    is_frugal(&session, &app).await;
+}
+
+#[tokio::test]
+async fn the_same_when_its_window_was_open_and_is_closed_serial() {
+    let session = Session::new();
+    session.app_settings(r#"{"firstRunDone": true}"#);
+    let panel = Panel::open(&session).await;
+    let app = session.start();
+    panel.until("that it runs", |title| title.starts_with("Running")).await;
+    let window = || session.windows("MHNOS Runtime").pop();
+    eventually("the window is there", || window().is_some()).await;
+    let open = ours(&session, &app).into_iter().map(|pid| memory(pid, "Pss:")).sum::<u64>();
+    session.close(&window().expect("it is there"));
+    eventually("the window is gone", || window().is_none()).await;
+    is_frugal(&session, &app).await;
+    println!("{} MiB while the window was open", open >> 20);
+    // And it can be opened again, with all that was given back: it loads its page, which connects and shows what runs.
+    assert!(session.run(desktop_program(), &[]).status.success());
+    eventually("the window is there again", || window().is_some()).await;
+    let window = window().expect("it is there");
+    eventually("it shows its page", || session.colours(&window) > COLOURS).await;
 }

@@ -192,6 +192,12 @@ impl Session {
         }
     }
 
+    /// How many colours a window shows; 0 when it has gone.
+    pub(crate) fn colours(&self, window: &str) -> usize {
+        let shown = self.run("import", &["-window", window, "-format", "%k", "info:-"]);
+        String::from_utf8_lossy(&shown.stdout).trim().parse().unwrap_or(0)
+    }
+
     /// The app's settings, as it keeps them now.
     pub(crate) fn kept_app_settings(&self) -> Value {
         let text = std::fs::read(self.state().join("desktop.json")).unwrap_or_default();
