@@ -9,6 +9,7 @@
 //! folder of its own, and ends it. Arguments select the rows whose name contains one of them.
 
 mod bare;
+mod browser;
 mod client;
 mod container;
 mod flood;
@@ -27,6 +28,7 @@ mod stalled;
 mod start;
 mod statistics;
 mod sync;
+mod window;
 
 use std::process::ExitCode;
 
@@ -38,7 +40,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
@@ -52,6 +54,7 @@ const ROWS: [Row; 19] = [
     ("idle", idle::measure),
     ("start", start::measure),
     ("container", container::measure),
+    ("window", window::measure),
     ("sync-files", sync::files),
     ("sync-large", sync::large),
     ("sync-unchanged", sync::unchanged),

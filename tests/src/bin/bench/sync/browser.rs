@@ -1,10 +1,9 @@
 //! The browser's disk: a real Chromium, driven by `tests/e2e/bench/sync.mjs`.
 
-use std::process::{Command, Stdio};
-
 use serde::Deserialize;
 
 use crate::Result;
+use crate::browser;
 use crate::report::{Line, Report};
 use crate::statistics::{median, milliseconds, percentile};
 
@@ -24,13 +23,7 @@ struct Measured {
 
 /// How fast files get to the browser's disk, and how soon a save is on the other side.
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
-    let node = std::env::var_os("MHNOS_TEST_NODE24").ok_or("MHNOS_TEST_NODE24 must name Node.js 24")?;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/bench/sync.mjs");
-    let output = Command::new(node).arg(script).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err(format!("{script} ended with {}", output.status).into());
-    }
-    let measured: Measured = serde_json::from_slice(&output.stdout)?;
+    let measured: Measured = browser::run("sync.mjs")?;
     let (bare, synced) = (median(&measured.bare), median(&measured.synced));
     report.add(Line {
         what: "sync: 10,000 files of 4 KiB, from the host to Chromium's disk".into(),
