@@ -97,10 +97,11 @@ fn in_checkout(
     fs::create_dir_all(&home).map_err(Failure::file("create", &home))?;
     let mut script = String::from(
         "ip link set lo up\n\
-         ready() { for _ in $(seq 600); do mhnos-runtime health >/dev/null 2>&1 && return; sleep 0.2; done; false; }\n",
+         ready() { for _ in $(seq 600); do mhnos-runtime health >/dev/null 2>&1 && return; sleep 0.2; done; said; false; }\n\
+         said() { mhnos-runtime health || true; echo 'the runtime said:'; tail -n 3 ~/said; }\n",
     );
     if blocks.first().is_none_or(|block| block.place != Place::Background) {
-        script.push_str("mhnos-runtime serve >/dev/null 2>&1 &\nready\n");
+        script.push_str("mhnos-runtime serve >~/said 2>&1 &\nready\n");
     }
     script.push_str(&program_of(name, blocks));
     let file = scratch.join("blocks");
