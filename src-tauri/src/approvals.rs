@@ -48,6 +48,7 @@ pub(crate) async fn watch(desktop: Arc<Desktop>) {
 /// Asks about one page, and carries out what the person says.
 async fn prompt(desktop: Arc<Desktop>, origin: String) {
     notifications::tell(
+        &desktop,
         "A page wants to use MHNOS Runtime",
         &format!("{origin} asks to run programs. Answer in the window that is open."),
     );

@@ -24,6 +24,8 @@ pub(crate) struct Desktop {
     pub(crate) supervisor: Supervisor,
     /// Whether a tray shows our icon; `None`: not known yet.
     pub(crate) tray: watch::Sender<Option<bool>>,
+    /// Held while a person is asked about a link.
+    pub(crate) link: tokio::sync::Mutex<()>,
     is_quitting: AtomicBool,
     /// Held while settings are changed, so that no change is lost to another.
     saving: Mutex<()>,
@@ -54,6 +56,7 @@ impl Desktop {
             state,
             supervisor,
             tray: watch::Sender::new(None),
+            link: tokio::sync::Mutex::new(()),
             is_quitting: AtomicBool::new(false),
             saving: Mutex::new(()),
         })

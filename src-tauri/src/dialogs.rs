@@ -23,8 +23,14 @@ pub(crate) enum Answer {
 /// For so long after a window appeared nothing but `Deny` can be chosen: a click or key meant for something else must not allow.
 const GRACE: Duration = Duration::from_millis(600);
 
+/// Side of the picture in a window, in pixels.
+const PICTURE: i32 = 48;
+
 const ONCE: gtk::ResponseType = gtk::ResponseType::Other(1);
 const ALWAYS: gtk::ResponseType = gtk::ResponseType::Other(2);
+
+/// In the frame of a window that asks.
+const ASKS: &str = "MHNOS Runtime asks";
 
 /// Asks whether a page may use the runtime. Closed without an answer when `until` ends first.
 pub(crate) async fn ask_about_page(
@@ -33,10 +39,13 @@ pub(crate) async fn ask_about_page(
     workspace: &str,
     until: impl Future<Output = ()>,
 ) -> Option<Answer> {
-    let heading = format!("{origin} wants to run programs and change files in {workspace}");
-    let detail = "Allow this only if you opened that page yourself and trust it. What you decide can be taken back under Connections.";
+    let heading = format!("Allow {origin}?");
+    let detail = format!(
+        "It wants to run programs, and to change files in {workspace}.\n\nAllow this only if you opened that page yourself and trust it. \
+         What you decide can be taken back under Connections."
+    );
     let buttons = [("_Deny", gtk::ResponseType::Reject), ("Allow _once", ONCE), ("_Always allow", ALWAYS)];
-    match ask(app, heading, detail.to_owned(), buttons, until).await? {
+    match ask(app, ASKS, heading, detail, buttons, until).await? {
         ONCE => Some(Answer::Once),
         ALWAYS => Some(Answer::Always),
         _ => Some(Answer::Deny),
@@ -46,17 +55,19 @@ pub(crate) async fn ask_about_page(
 /// Asks whether to do something; the safe answer is the default.
 pub(crate) async fn confirm(app: &AppHandle, heading: String, detail: String, action: &'static str) -> bool {
     let buttons = [("_Cancel", gtk::ResponseType::Reject), (action, gtk::ResponseType::Accept)];
-    let answer = ask(app, heading, detail, buttons, std::future::pending()).await;
+    let answer = ask(app, ASKS, heading, detail, buttons, std::future::pending()).await;
     answer == Some(gtk::ResponseType::Accept)
 }
 
 /// Says something.
 pub(crate) async fn say(app: &AppHandle, heading: String, detail: String) {
-    ask(app, heading, detail, [("_Close", gtk::ResponseType::Reject)], std::future::pending()).await;
+    let button = [("_Close", gtk::ResponseType::Reject)];
+    ask(app, "MHNOS Runtime", heading, detail, button, std::future::pending()).await;
 }
 
 async fn ask<const N: usize>(
     app: &AppHandle,
+    title: &'static str,
     heading: String,
     detail: String,
     buttons: [(&'static str, gtk::ResponseType); N],
@@ -68,13 +79,14 @@ async fn ask<const N: usize>(
         let dialog = gtk::MessageDialog::new::<gtk::Window>(
             None,
             gtk::DialogFlags::empty(),
-            gtk::MessageType::Question,
+            if title == ASKS { gtk::MessageType::Question } else { gtk::MessageType::Warning },
             gtk::ButtonsType::None,
             &heading,
         );
         dialog.set_secondary_text(Some(&detail));
-        dialog.set_title("MHNOS Runtime asks");
+        dialog.set_title(title);
         dialog.set_icon_name(Some("mhnos-desktop"));
+        arrange(&dialog);
         for (label, response) in buttons {
             dialog.add_button(label, response);
             dialog.set_response_sensitive(response, response == gtk::ResponseType::Reject);
@@ -116,6 +128,39 @@ async fn ask<const N: usize>(
             });
             None
         }
+    }
+}
+
+/// Text at one edge with room around it, and whose question it is as a picture beside it.
+fn arrange(dialog: &gtk::MessageDialog) {
+    let Ok(texts) = dialog.message_area().downcast::<gtk::Box>() else { return };
+    texts.set_margin(12);
+    texts.set_spacing(8);
+    for text in texts.children() {
+        if let Ok(text) = text.downcast::<gtk::Label>() {
+            text.set_xalign(0.0);
+            text.set_halign(gtk::Align::Start);
+            text.set_max_width_chars(56);
+        }
+    }
+    let picture = glib::Bytes::from_static(include_bytes!("../../icons/app/128.png"));
+    let picture = gtk::gdk_pixbuf::Pixbuf::from_stream_at_scale(
+        &gtk::gio::MemoryInputStream::from_bytes(&picture),
+        PICTURE,
+        PICTURE,
+        true,
+        gtk::gio::Cancellable::NONE,
+    );
+    if let (Ok(picture), Some(row)) =
+        (picture, texts.parent().and_then(|row| row.downcast::<gtk::Box>().ok()))
+    {
+        let image = gtk::Image::from_pixbuf(Some(&picture));
+        image.set_valign(gtk::Align::Start);
+        image.set_margin(12);
+        image.set_margin_end(0);
+        image.show();
+        row.pack_start(&image, false, false, 0);
+        row.reorder_child(&image, 0);
     }
 }
 

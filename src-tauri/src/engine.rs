@@ -10,9 +10,11 @@ mod lines;
 mod native;
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::process::Command;
 
 pub(crate) use self::docker::Docker;
 pub(crate) use self::existing::Existing;
@@ -90,11 +92,22 @@ pub(crate) fn refusal(said: &str) -> String {
         .map_or_else(|_| said.trim_start_matches("error: ").to_owned(), |Document { error }| error)
 }
 
+/// A command of `mhnos-runtime` that reads nothing, and ends when it is dropped and with the app, whatever becomes of that.
+///
+/// # Errors
+/// When there is no such program.
+pub(crate) fn runtime_command() -> Result<Command, EngineError> {
+    let mut command = Command::new(runtime_program()?);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    child::die_with_this_thread(command.as_std_mut());
+    Ok(command)
+}
+
 /// Where `mhnos-runtime` is: beside this program, as every package has it, or else where `PATH` finds it.
 ///
 /// # Errors
 /// When it is at neither.
-pub(crate) fn runtime_program() -> Result<PathBuf, EngineError> {
+fn runtime_program() -> Result<PathBuf, EngineError> {
     const NAME: &str = "mhnos-runtime";
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(NAME)));
     let on_path = || {

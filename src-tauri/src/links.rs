@@ -9,30 +9,42 @@ use url::Url;
 use crate::desktop::Desktop;
 use crate::dialogs::{self, Answer};
 
+/// Why a link is not followed that names none.
+const NO_PAGE: &str =
+    "The address in it is not that of a web page: it has to begin with http:// or https://.";
+
 /// The page that `mhnos://connect?url=<address>` wants to connect.
 ///
 /// # Errors
 /// A sentence that says why it is no such link.
 fn page(link: &str) -> Result<(Origin, Url), String> {
-    let unknown = || "it is not of the form mhnos://connect?url=http://host:port".to_owned();
+    let unknown =
+        || "It is not of the form mhnos://connect?url=http://host:port: open the page itself.".to_owned();
     let link = Url::parse(link).map_err(|_| unknown())?;
     if link.scheme() != "mhnos" || link.host_str() != Some("connect") {
         return Err(unknown());
     }
     let (_, address) = link.query_pairs().find(|(name, _)| name == "url").ok_or_else(unknown)?;
-    let address = Url::parse(&address).map_err(|_| "the address in it is none".to_owned())?;
+    let address = Url::parse(&address).map_err(|_| NO_PAGE.to_owned())?;
     if !matches!(address.scheme(), "http" | "https") {
-        return Err("the address in it is not that of a web page".into());
+        return Err(NO_PAGE.into());
     }
     let origin = Origin::from_setting(&address.origin().ascii_serialization());
-    Ok((origin.ok_or("the address in it is none")?, address))
+    Ok((origin.ok_or(NO_PAGE)?, address))
 }
 
-/// Asks about the page a link names; allowed, it is opened.
+/// Asks about the page a link names; allowed, it is opened. What comes while one is asked about is not followed: whoever opens many
+/// must not cover the screen with prompts.
 pub(crate) async fn open(desktop: Arc<Desktop>, link: String) {
+    let Ok(_only) = desktop.link.try_lock() else {
+        return tracing::warn!("another link came while one is asked about, and is not followed");
+    };
     let (origin, address) = match page(&link) {
         Ok(page) => page,
-        Err(why) => return dialogs::say(&desktop.app, "A link could not be followed".into(), why).await,
+        Err(why) => {
+            tracing::warn!(%why, "a link was not followed");
+            return dialogs::say(&desktop.app, "A link could not be followed".into(), why).await;
+        }
     };
     let origin = origin.to_string();
     let once =

@@ -29,6 +29,8 @@ pub(crate) struct AppSettings {
     pub(crate) start_runtime: bool,
     /// Whether it stays in the tray when its window is closed.
     pub(crate) close_to_tray: bool,
+    /// Whether it says by notifications what fails and what waits.
+    pub(crate) notifications: bool,
     /// Where MHNOS is.
     pub(crate) mhnos_address: String,
     /// Whether the first steps were shown.
@@ -43,6 +45,7 @@ impl Default for AppSettings {
             start_hidden: false,
             start_runtime: true,
             close_to_tray: true,
+            notifications: true,
             mhnos_address: "http://localhost:8000".into(),
             first_run_done: false,
         }

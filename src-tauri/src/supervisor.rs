@@ -193,7 +193,15 @@ impl Work {
                     }
                     return Next::Quit(done);
                 }
-                Outcome::Refused(error) => return self.fail(&*engine, error.0),
+                Outcome::Refused(error) => {
+                    // A part of it may run, and nobody would know.
+                    if engine.is_ours()
+                        && let Err(error) = engine.stop().await
+                    {
+                        tracing::warn!(%error, "what did not start could not be stopped");
+                    }
+                    return self.fail(&*engine, error.0);
+                }
                 Outcome::Ended(why) if engine.kind() == Kind::Existing => {
                     self.change(Phase::Stopped, Some(why));
                     return Next::Rest;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Manager, WebviewUrl, WebviewWindowBuilder, WindowEvent};
 
+use crate::commands::docker::Streams;
 use crate::desktop::Desktop;
 use crate::memory;
 
@@ -56,6 +58,12 @@ fn show_here(app: &AppHandle, page: Page) -> tauri::Result<()> {
         .min_inner_size(760.0, 480.0)
         // Links lead to a browser, through `open_url`, never to another page in here.
         .on_navigation(|url| matches!(url.scheme(), "tauri" | "about"))
+        // A page that is loaded anew reads nothing of what the one before had begun.
+        .on_page_load(|window, page| {
+            if page.event() == PageLoadEvent::Started {
+                window.state::<Streams>().stop_all();
+            }
+        })
         .build()?;
     let app = app.clone();
     window.on_window_event(move |event| match event {
@@ -67,6 +75,7 @@ fn show_here(app: &AppHandle, page: Page) -> tauri::Result<()> {
             }
         }
         WindowEvent::Destroyed => {
+            app.state::<Streams>().stop_all();
             drop(tauri::async_runtime::spawn(memory::give_back_when_hidden(app.clone())))
         }
         _ => {}

@@ -9,7 +9,10 @@ use crate::session::{App, Session};
 const PROMPT: &str = "^MHNOS Runtime asks$";
 
 async fn running() -> (Session, Panel, App) {
-    let session = Session::new();
+    running_in(Session::new()).await
+}
+
+async fn running_in(session: Session) -> (Session, Panel, App) {
     session.app_settings(r#"{"startHidden": true}"#);
     let panel = Panel::open(&session).await;
     let app = session.start();
@@ -51,9 +54,12 @@ async fn a_page_that_is_allowed_is_served_what_it_asked_for_meanwhile() {
 
 #[tokio::test]
 async fn enter_denies() {
-    let (session, _panel, _app) = running().await;
+    let session = Session::new();
+    session.darken();
+    let (session, _panel, _app) = running_in(session).await;
     let (page, _) = stranger(&session).await;
     let prompt = prompt(&session).await;
+    session.picture(&prompt, "desktop-approval-dark.png");
     session.press(&prompt, "Return");
     let closed = page.closed().await;
     assert_eq!(closed.map(|(code, _)| code), Some(1008));

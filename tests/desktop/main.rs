@@ -12,8 +12,13 @@
 )]
 
 mod approval;
+mod autostart;
+mod docker;
+mod links;
+mod notifications;
 mod numbers;
 mod panel;
+mod pictures;
 mod session;
 mod supervision;
 mod tray;

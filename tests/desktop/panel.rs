@@ -70,7 +70,7 @@ trait Menu {
 /// The panel of a session.
 pub(crate) struct Panel {
     connection: Connection,
-    items: watch::Receiver<Option<String>>,
+    items: watch::Sender<Option<String>>,
 }
 
 /// An entry of the menu.
@@ -86,21 +86,21 @@ pub(crate) struct Entry {
 impl Panel {
     /// One that is there.
     pub(crate) async fn open(session: &Session) -> Self {
-        let (items, receiver) = watch::channel(None);
+        let items = watch::Sender::new(None);
         let connection = connection::Builder::address(session.bus_address())
             .unwrap()
-            .serve_at("/StatusNotifierWatcher", Watcher { items })
+            .serve_at("/StatusNotifierWatcher", Watcher { items: items.clone() })
             .unwrap()
             .name("org.kde.StatusNotifierWatcher")
             .unwrap()
             .build()
             .await
             .unwrap();
-        Self { connection, items: receiver }
+        Self { connection, items }
     }
 
     async fn item(&self) -> ItemProxy<'_> {
-        let mut items = self.items.clone();
+        let mut items = self.items.subscribe();
         let name =
             within("the icon registers", items.wait_for(Option::is_some)).await.unwrap().clone().unwrap();
         ItemProxy::builder(&self.connection)
@@ -110,6 +110,11 @@ impl Panel {
             .build()
             .await
             .unwrap()
+    }
+
+    /// The icon it knows is gone; the next that registers is looked at.
+    pub(crate) fn forget(&self) {
+        self.items.send_replace(None);
     }
 
     /// What the icon says.
@@ -166,6 +171,16 @@ impl Panel {
         let mut entries = Vec::new();
         collect(&layout, &mut entries);
         entries
+    }
+
+    /// Waits until an entry says this.
+    pub(crate) async fn until_entry(&self, label: &str) {
+        mhnos_tests::within(label, async {
+            while !self.entries().await.iter().any(|entry| entry.label == label) {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// Chooses the first entry that begins so, once it can be chosen.

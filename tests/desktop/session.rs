@@ -24,12 +24,17 @@ pub(crate) fn desktop_program() -> PathBuf {
     program
 }
 
+/// Who the workspace belongs to where root runs the tests with a container engine.
+const PERSON: u32 = 1000;
+
 /// A display, perhaps a bus, and folders.
 pub(crate) struct Session {
     folder: TempDir,
     display: String,
     server: Child,
     bus: Option<(Child, String)>,
+    /// What `DOCKER_HOST` says; `None`: nothing, and the machine's own engine is found.
+    engine: Option<String>,
     pub(crate) port: u16,
 }
 
@@ -47,6 +52,24 @@ impl Session {
         session
     }
 
+    /// With a session bus, and the container engine of whoever runs the tests.
+    pub(crate) fn with_engine() -> Self {
+        let mut session = Self::new();
+        session.engine = std::env::var("DOCKER_HOST").ok();
+        std::fs::create_dir(session.workspace()).unwrap();
+        session.give_workspace_to_person();
+        session
+    }
+
+    /// Where root runs the tests, the workspace and what root's runtime wrote there becomes a person's: programs in a container never are root.
+    pub(crate) fn give_workspace_to_person(&self) {
+        if nix::unistd::geteuid().is_root() {
+            let owner = format!("{PERSON}:{PERSON}");
+            let done = self.run("chown", &["-R", &owner, &self.workspace().to_string_lossy()]);
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+
     /// Without one.
     pub(crate) fn without_bus() -> Self {
         let folder = tempfile::Builder::new().prefix("mhnos-desktop-").tempdir().unwrap();
@@ -59,13 +82,72 @@ impl Session {
             .expect("there is an Xvfb");
         let display = format!(":{}", first_line(&mut server));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let session = Self { folder, display, server, bus: None, port };
+        // No container engine of the machine's is to be touched.
+        let engine = Some("unix:///nonexistent/docker.sock".into());
+        let session = Self { folder, display, server, bus: None, engine, port };
         session.runtime_settings(&format!(r#"{{"port": {port}}}"#));
         session
     }
 
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    /// What the app printed.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("app.log")).unwrap_or_default()
+    }
+
+    /// Makes it a session whose looks are dark, as a person chooses it.
+    pub(crate) fn darken(&self) {
+        let file = self.looks();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "[Settings]\ngtk-application-prefer-dark-theme=true\n").unwrap();
+    }
+
+    pub(crate) fn is_dark(&self) -> bool {
+        self.looks().exists()
+    }
+
+    fn looks(&self) -> PathBuf {
+        self.home().join(".config/gtk-3.0/settings.ini")
+    }
+
+    /// Gives the person a browser, and the app the links that are its own, where the system looks for both.
+    pub(crate) fn associate(&self) {
+        let browser = self.home().join("browser");
+        let opened = self.home().join("opened");
+        std::fs::write(&browser, format!("#!/bin/sh\nprintf '%s\\n' \"$1\" >> '{}'\n", opened.display()))
+            .unwrap();
+        std::fs::set_permissions(&browser, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let applications = self.home().join(".local/share/applications");
+        std::fs::create_dir_all(&applications).unwrap();
+        let packed = include_str!("../../packaging/org.mhnos.runtime.desktop");
+        let here = format!("Exec={} %u", desktop_program().display());
+        assert!(packed.contains("Exec=mhnos-desktop %u\n"), "{packed}");
+        let entry = packed.replace("Exec=mhnos-desktop %u", &here);
+        std::fs::write(applications.join("org.mhnos.runtime.desktop"), entry).unwrap();
+        let entry =
+            format!("[Desktop Entry]\nType=Application\nName=Browser\nExec={} %u\n", browser.display());
+        std::fs::write(applications.join("browser.desktop"), entry).unwrap();
+        let defaults = "[Default Applications]\nx-scheme-handler/mhnos=org.mhnos.runtime.desktop\n\
+                        x-scheme-handler/http=browser.desktop\nx-scheme-handler/https=browser.desktop\n";
+        std::fs::create_dir_all(self.home().join(".config")).unwrap();
+        std::fs::write(self.home().join(".config/mimeapps.list"), defaults).unwrap();
+    }
+
+    /// What the person's browser was told to open.
+    pub(crate) fn opened(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.home().join("opened")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn bus_address(&self) -> &str {
@@ -93,7 +175,7 @@ impl Session {
 
     /// Gives a command this session's environment and nothing of the machine's own.
     pub(crate) fn prepare(&self, command: &mut Command) {
-        let home = self.folder.path().join("home");
+        let home = self.home();
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if ["MHNOS_", "XDG_", "DBUS_", "WAYLAND_", "DOCKER_"]
@@ -108,9 +190,8 @@ impl Session {
             .env("HOME", &home)
             .env("XDG_RUNTIME_DIR", &home)
             .env("MHNOS_STATE_DIR", self.state())
-            .env("MHNOS_WORKSPACE", self.folder.path().join("workspace"))
-            // No container engine of the machine's is to be touched.
-            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("MHNOS_WORKSPACE", self.workspace())
+            .envs(self.engine.iter().map(|host| ("DOCKER_HOST", host)))
             .env("NO_AT_BRIDGE", "1")
             .env("GDK_BACKEND", "x11")
             .env(
@@ -129,8 +210,14 @@ impl Session {
 
     /// Starts the app.
     pub(crate) fn start(&self) -> App {
+        self.start_with(&[])
+    }
+
+    /// Starts the app with these words behind its name.
+    pub(crate) fn start_with(&self, words: &[&str]) -> App {
         let mut command = Command::new(desktop_program());
         self.prepare(&mut command);
+        command.args(words);
         let log = std::fs::File::create(self.folder.path().join("app.log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
         App { child: command.spawn().unwrap(), log: self.folder.path().join("app.log") }
@@ -181,6 +268,13 @@ impl Session {
         let window = window.parse().expect("a window has a number");
         let message = ClientMessageEvent::new(32, window, protocols, [delete, x11rb::CURRENT_TIME, 0, 0, 0]);
         connection.send_event(false, window, EventMask::NO_EVENT, message).unwrap().check().unwrap();
+    }
+
+    /// Gives a window a size, as the hand at its corner does.
+    pub(crate) fn resize(&self, window: &str, width: u32, height: u32) {
+        let done =
+            self.run("xdotool", &["windowsize", "--sync", window, &width.to_string(), &height.to_string()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// A picture of a window, where pictures are wanted.

@@ -95,6 +95,39 @@ impl Browser {
         self.until(&format!("{name:?} can be clicked"), &script).await;
     }
 
+    /// Types this into the field with this label, as far as the page can tell.
+    pub(crate) async fn fill(&self, label: &str, text: &str) {
+        let script = format!(
+            "const named = [...document.querySelectorAll('label')].find((it) => it.innerText.trim() === {});
+             const field = named?.control;
+             if (!field) return false;
+             field.value = {};
+             field.dispatchEvent(new Event('input', {{ bubbles: true }}));
+             return true;",
+            json!(label),
+            json!(text)
+        );
+        self.until(&format!("there is a field {label:?}"), &script).await;
+    }
+
+    /// Clicks the first button that kills a program.
+    pub(crate) async fn kill_a_program(&self) {
+        let kill = "
+            const button = [...document.querySelectorAll('button')].find((it) => /^Kill [0-9]/.test(it.getAttribute('aria-label')));
+            button?.click();
+            return button !== undefined;";
+        self.until("there is a button that kills", kill).await;
+    }
+
+    /// The app's process.
+    pub(crate) fn app(&self) -> i32 {
+        let is_app = |pid: &i32| {
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == desktop_program())
+        };
+        let below = mhnos_tests::system::descendants(self.driver.id() as i32);
+        below.into_iter().find(is_app).expect("the driver started the app")
+    }
+
     /// A picture of the page, where pictures are wanted.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") else { return };

@@ -3,6 +3,8 @@
 import type { Process } from '@mhnos/runtime-client';
 import { link } from './bridge/connection.svelte.ts';
 import { runtime, title } from './bridge/runtime.svelte.ts';
+import { desktop } from './desktop.ts';
+import { plural } from './format.ts';
 import { shell } from './shell.svelte.ts';
 
 /** Ends a process, and says so; it can be started anew. */
@@ -27,6 +29,18 @@ export function killAll(processes: Process[]): void {
       await Promise.all(processes.map(({ pid }) => runtime.kill(pid)));
       shell.tell(`${processes.length} processes were ended`);
     },
+  });
+}
+
+/** Stops the runtime; asks before, when programs end with it. */
+export function stopRuntime(): void | Promise<void> {
+  const running = runtime.running.length;
+  if (running === 0) return desktop?.engineStop();
+  shell.ask({
+    title: 'Stop the runtime?',
+    text: `${plural(running, 'running program')} will be ended; what they have not saved is lost.`,
+    action: `Stop and end ${running}`,
+    perform: () => desktop?.engineStop(),
   });
 }
 

@@ -37,6 +37,7 @@ export interface Settings {
     startHidden: boolean;
     startRuntime: boolean;
     closeToTray: boolean;
+    notifications: boolean;
     mhnosAddress: string;
     firstRunDone: boolean;
   };
@@ -52,6 +53,12 @@ export interface Settings {
   };
   /** Names that the environment fixes. */
   overridden: string[];
+}
+
+/** What is to be changed; what is absent stays. */
+export interface SettingsChanges {
+  app: Partial<Settings['app']>;
+  runtime: Partial<Settings['runtime']>;
 }
 
 /** A check of the doctor. */
@@ -76,7 +83,7 @@ const commands = {
   /** Where the runtime is, and a ticket for one connection to it. */
   connection: () => invoke<{ url: string; ticket: string }>('connection'),
   settings: () => invoke<Settings>('settings'),
-  settingsSave: (settings: Settings) => invoke<void>('settings_save', { settings }),
+  settingsSave: (settings: SettingsChanges) => invoke<void>('settings_save', { settings }),
   open: (what: 'workspace' | 'mhnos' | 'logs' | 'state') => invoke<void>('open', { what }),
   openUrl: (url: string) => invoke<void>('open_url', { url }),
   doctor: () => invoke<DoctorReport>('doctor'),

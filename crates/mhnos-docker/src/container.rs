@@ -301,7 +301,12 @@ impl Engine {
     /// # Errors
     /// When the container is missing or does not run, there is no token in it yet, or the engine refuses.
     pub async fn token(&self, variant: Variant) -> Result<String, DockerError> {
-        let refused = |error| no_such(variant, "read the token of", error);
+        let refused = |error| match error {
+            Error::DockerResponseServerError { status_code: 409, .. } => {
+                DockerError::NotRunning { name: variant.container().into() }
+            }
+            error => no_such(variant, "read the token of", error),
+        };
         let read = ["sh", "-c", r#"cat -- "$MHNOS_STATE_DIR/token""#].map(str::to_owned).into();
         let command = ExecConfig { cmd: Some(read), attach_stdout: Some(true), ..ExecConfig::default() };
         let exec = self.docker.create_exec(variant.container(), command).await.map_err(refused)?.id;

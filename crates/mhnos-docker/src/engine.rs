@@ -44,7 +44,13 @@ impl Engine {
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                     return Err(DockerError::NotAllowed { address });
                 }
-                Err(error) => return Err(unreachable(error.to_string())),
+                Err(error) => {
+                    return Err(unreachable(match error.kind() {
+                        std::io::ErrorKind::NotFound => "there is no such socket".into(),
+                        std::io::ErrorKind::ConnectionRefused => "nobody listens there".into(),
+                        _ => error.to_string(),
+                    }));
+                }
                 Ok(_) => {}
             }
         }

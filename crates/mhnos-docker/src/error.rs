@@ -96,6 +96,12 @@ pub enum DockerError {
         /// Its name.
         name: String,
     },
+    /// The container does not run.
+    #[error("the container {name} does not run: start it with `mhnos-runtime docker up`")]
+    NotRunning {
+        /// Its name.
+        name: String,
+    },
     /// The runtime in it has no token to show.
     #[error(
         "the container {name} has no token yet: `mhnos-runtime docker logs` says whether the runtime in it started"

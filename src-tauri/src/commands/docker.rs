@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::sync::oneshot;
 
 use super::{Said, Sentence};
-use crate::engine::{refusal, runtime_program};
+use crate::engine::{refusal, runtime_command};
 
 /// What may be asked for.
 const SUBCOMMANDS: [&str; 9] =
@@ -32,6 +32,13 @@ const STREAMS: usize = 8;
 pub(crate) struct Streams {
     running: Arc<Mutex<HashMap<u32, oneshot::Sender<()>>>>,
     last: Mutex<u32>,
+}
+
+impl Streams {
+    /// Ends all of them: the page that reads them is gone.
+    pub(crate) fn stop_all(&self) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// Refuses what the page has no business with.
@@ -57,14 +64,8 @@ fn check(arguments: &[String]) -> Result<(), Sentence> {
 
 fn command(arguments: &[String]) -> Result<Command, Sentence> {
     check(arguments)?;
-    let mut command = Command::new(runtime_program()?);
-    command
-        .arg("docker")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    let mut command = runtime_command()?;
+    command.arg("docker").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 

@@ -96,7 +96,8 @@ impl Drop for Child {
     }
 }
 
-fn die_with_this_thread(command: &mut Command) {
+/// Lets the kernel end a command when the thread that starts it ends. Tokio's own threads live as long as the app.
+pub(super) fn die_with_this_thread(command: &mut Command) {
     let parent = nix::unistd::getpid();
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     #[allow(unsafe_code, reason = "the only way to do something between fork and exec")]

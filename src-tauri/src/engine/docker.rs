@@ -1,7 +1,8 @@
 //! The bridge in a container, through `mhnos-runtime docker`, which knows all there is to know of containers.
 //!
 //! A container outlives whoever made it and Docker starts it anew after a crash, so its end is not watched for: the supervisor sees that
-//! the bridge does not answer any more, and `docker up` makes good whatever is missing.
+//! the bridge does not answer any more, and `docker up` makes good whatever is missing. One that ran before `docker up` is somebody else's
+//! and goes on without us; what runs because of us is stopped, also when its start is given up halfway.
 
 use std::process::Stdio;
 
@@ -11,17 +12,20 @@ use mhnos_server::settings::{ServeArguments, Settings};
 use mhnos_server::state::StateDirectory;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::lines::Lines;
-use super::{Endpoint, Engine, EngineError, Kind, Way, refusal, runtime_program};
+use super::{Endpoint, Engine, EngineError, Kind, Way, refusal, runtime_command};
 
 /// A container.
 pub(crate) struct Docker {
     state: StateDirectory,
     up: Option<Child>,
+    /// Whether `docker up` was begun, so that there may be a container that runs.
+    is_begun: bool,
     url: Option<String>,
-    is_ours: bool,
+    /// Whether it runs because of us; `None`: not known yet.
+    is_ours: Option<bool>,
     lines: Lines,
 }
 
@@ -48,14 +52,19 @@ enum Progress {
 impl Docker {
     /// One that is not looked for yet.
     pub(crate) fn new(state: StateDirectory) -> Self {
-        Self { state, up: None, url: None, is_ours: false, lines: Lines::default() }
+        Self { state, up: None, is_begun: false, url: None, is_ours: None, lines: Lines::default() }
     }
 
     /// Begins `docker up`, which may fetch and build for minutes. Giving up on it ends it.
-    fn begin(&mut self) -> Result<(), EngineError> {
+    async fn begin(&mut self) -> Result<(), EngineError> {
+        // An engine that does not say this says why to `docker up`.
+        match state().await {
+            Ok(state) if state == "running" => drop(self.is_ours.get_or_insert(false)),
+            _ => self.is_ours = Some(true),
+        }
         let settings = Settings::load(&ServeArguments::default(), &self.state)
             .map_err(|error| EngineError(error.to_string()))?;
-        let mut command = Command::new(runtime_program()?);
+        let mut command = runtime_command()?;
         command.args(["docker", "up", "--json", "--workspace"]).arg(&settings.workspace);
         if settings.port != 0 {
             command.args(["--port", &settings.port.to_string()]);
@@ -66,9 +75,10 @@ impl Docker {
         if settings.allow_loopback_origins {
             command.args(["--allow-origin", "loopback"]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.lines.clear();
         self.url = None;
+        self.is_begun = true;
         self.up = Some(command.spawn().map_err(|error| EngineError(format!("docker up: {error}")))?);
         Ok(())
     }
@@ -89,7 +99,9 @@ impl Docker {
                         }
                         Ok(Progress::Line { line }) => self.lines.push(line),
                         Ok(Progress::Done { outcome, url }) => {
-                            self.is_ours |= !matches!(outcome.as_str(), "ran already" | "adopted");
+                            if outcome == "made anew" {
+                                self.is_ours = Some(true);
+                            }
                             self.url = Some(url);
                         }
                         Ok(Progress::Other) | Err(_) => {}
@@ -121,12 +133,12 @@ impl Engine for Docker {
     }
 
     fn is_ours(&self) -> bool {
-        self.is_ours
+        self.is_ours.unwrap_or(true)
     }
 
     fn start(&mut self) -> BoxFuture<'_, Result<(), EngineError>> {
         async {
-            self.begin()?;
+            self.begin().await?;
             self.follow().await
         }
         .boxed()
@@ -153,10 +165,14 @@ impl Engine for Docker {
             if let Some(mut up) = self.up.take() {
                 let _ = up.kill().await;
             }
-            if self.url.take().is_some() {
-                said(&["docker", "stop"]).await?;
+            self.url = None;
+            if !std::mem::take(&mut self.is_begun) {
+                return Ok(());
             }
-            Ok(())
+            match said(&["docker", "stop"]).await {
+                Err(_) if state().await.is_ok_and(|state| state == "absent") => Ok(()),
+                stopped => stopped.map(drop),
+            }
         }
         .boxed()
     }
@@ -166,18 +182,24 @@ impl Engine for Docker {
     }
 }
 
+/// How the container stands, in the engine's word; `absent`: there is none.
+async fn state() -> Result<String, EngineError> {
+    #[derive(Deserialize)]
+    struct Container {
+        state: String,
+    }
+    let containers: Vec<Container> = serde_json::from_str(&said(&["docker", "status", "--json"]).await?)
+        .map_err(|error| EngineError(format!("mhnos-runtime docker status gave no answer: {error}")))?;
+    // The usual one comes first.
+    Ok(containers.into_iter().next().map_or_else(|| "absent".into(), |container| container.state))
+}
+
 /// What a command of `mhnos-runtime` prints.
 async fn said(arguments: &[&str]) -> Result<String, EngineError> {
     let failed = |error: &dyn std::fmt::Display| {
         EngineError(format!("mhnos-runtime {} did not succeed: {error}", arguments.join(" ")))
     };
-    let output = Command::new(runtime_program()?)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| failed(&error))?;
+    let output = runtime_command()?.args(arguments).output().await.map_err(|error| failed(&error))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

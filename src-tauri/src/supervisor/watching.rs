@@ -52,7 +52,14 @@ impl Work {
     ) -> Result<(Link, Endpoint), Outcome> {
         let mut is_long = false;
         loop {
-            let endpoint = match engine.endpoint().await {
+            let endpoint = tokio::select! {
+                endpoint = engine.endpoint() => endpoint,
+                order = next_order(&mut self.orders) => match order {
+                    Order::Start => continue,
+                    order => return Err(Outcome::Ordered(order)),
+                },
+            };
+            let endpoint = match endpoint {
                 Ok(endpoint) => endpoint,
                 Err(error) if !answered_before => return Err(Outcome::Refused(error)),
                 Err(_) => None,

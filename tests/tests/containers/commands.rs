@@ -3,9 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use mhnos_protocol::v2::{Reply, Request};
+use mhnos_tests::{v1, v2, within};
 use serde_json::Value;
+use tokio_tungstenite::tungstenite;
 
-use crate::support::{Clean, NAMES, Up, cli, command, docker, last_line};
+use crate::support::{Clean, NAMES, Up, cli, command, docker, last_line, refusal};
 
 #[tokio::test]
 async fn doctor_says_which_engine_and_why_and_what_to_beware_of() {
@@ -64,6 +67,29 @@ async fn logs_and_stats_go_on_in_lines_of_json() {
     }
     let once = cli(&["stats"]).await.done();
     assert!(once.contains("memory") && once.contains("4.0 GiB") && once.lines().count() == 1, "{once}");
+}
+
+#[tokio::test]
+async fn the_token_it_shows_lets_a_program_of_this_machine_in_and_no_other_does() {
+    let up = Up::new().await;
+    let token = cli(&["token"]).await.done();
+    let token = token.trim();
+    assert_eq!(cli(&["token", "--json"]).await.json()["token"], token);
+    let bearer = format!("Bearer {token}");
+    let mut program = v2::Client::connect_to(up.port, ("authorization", &bearer)).await;
+    // Which a page may not.
+    assert!(matches!(program.request(Request::Origins).await, Reply::Origins { .. }));
+    let wrong = format!("Bearer {}", token.chars().rev().collect::<String>());
+    match within("an answer", v1::open(up.port, &[("authorization", &wrong)])).await {
+        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 401),
+        other => panic!("it was let in, or something else: {:?}", other.map(drop)),
+    }
+    cli(&["stop"]).await.done();
+    let sentence = refusal(cli(&["token"]).await);
+    assert!(sentence.contains("does not run") && sentence.contains("mhnos-runtime docker up"), "{sentence}");
+    cli(&["down"]).await.done();
+    let sentence = refusal(cli(&["token"]).await);
+    assert!(sentence.contains("there is no container mhnos-runtime"), "{sentence}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use mhnos_tests::command::Said;
-use mhnos_tests::runtime_program;
+use mhnos_tests::{Runtime, runtime_program};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -80,4 +80,15 @@ fn every_check_has_its_entry_in_the_document_and_every_finding_is_named_there() 
     let is_not_ok = |name: &str| found.iter().any(|check| check["name"] == name && check["status"] != "ok");
     let always_ok: Vec<_> = named.iter().filter(|name| !is_not_ok(name)).collect();
     assert!(always_ok.is_empty(), "nothing was found wrong with {always_ok:?}: the test has gone blind");
+}
+
+#[tokio::test]
+async fn a_port_at_which_another_runtime_answers_is_no_fault() {
+    let other = Runtime::start();
+    let (_home, state) = folder();
+    let checks = doctor(&state, &["--port", &other.port().to_string()]);
+    let port = checks.iter().find(|check| check["name"] == "port").unwrap();
+    assert_eq!(port["status"], "warn", "{port}");
+    assert!(port["found"].as_str().unwrap().ends_with("where a runtime answers"), "{port}");
+    assert!(port["advice"].as_str().unwrap().contains("mhnos-runtime docker status"), "{port}");
 }

@@ -25,19 +25,29 @@ class Engine {
     this.settings = await desktop?.settings();
   }
 
+  /** Keeps what was changed here, and only that: the rest may have been changed elsewhere, by the tray, in the meantime. */
   async save(settings: Settings): Promise<void> {
-    await desktop?.settingsSave(settings);
+    const before = this.settings;
+    await desktop?.settingsSave({ app: changed(before?.app, settings.app), runtime: changed(before?.runtime, settings.runtime) });
     await this.load();
   }
 
   async switchTo(kind: EngineKind): Promise<void> {
     await desktop?.engineSwitch(kind);
+    await this.load();
   }
 
   #told(state: EngineState): void {
     this.state = state;
     if (state.phase === 'running') void link.engineRuns();
   }
+}
+
+/** The fields of a group that differ. */
+function changed<Group extends object>(before: Group | undefined, after: Group): Partial<Group> {
+  const differs = (name: keyof Group): boolean => JSON.stringify(before?.[name]) !== JSON.stringify(after[name]);
+  const names = Object.keys(after) as (keyof Group)[];
+  return Object.fromEntries(names.filter(differs).map((name) => [name, after[name]])) as Partial<Group>;
 }
 
 /** The one engine. */

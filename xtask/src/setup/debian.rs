@@ -58,6 +58,9 @@ pub(crate) const FOR_DESKTOP_TESTS: &[Requirement] = &[
     program("WebKitWebDriver", &["webkit2gtk-driver"]),
     program("xdotool", &["xdotool"]),
     program("import", &["imagemagick"]),
+    // What opens links, and what starts entries of a session.
+    program("xdg-open", &["xdg-utils"]),
+    program("gio", &["libglib2.0-bin"]),
 ];
 
 /// What the packages are tried with.

@@ -2,10 +2,10 @@
 //!
 //! These tests need an engine and each other's names, so they are a test program of their own, which the ordinary run does not build
 //! (the feature `containers` of the tests crate), and run one at a time. The image is made first, by the program under test, from the
-//! very Dockerfile that people use.
+//! very Dockerfile that people use. The desktop app's tests with an engine are run here, too.
 
 use super::report::{Report, Step};
-use super::{NOT_THE_DESKTOP, Prepared, browser_test, environment};
+use super::{NOT_THE_DESKTOP, Prepared, browser_test, desktop, environment};
 use crate::checkout::Checkout;
 use crate::engine::Engine;
 use crate::failure::Result;
@@ -77,5 +77,6 @@ fn tests(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Resul
         .envs(environment(prepared.runtime, prepared.tools))
         .envs(engine.environment());
     program::run(&mut nextest)?;
-    program::run(browser_test(checkout, prepared, Path::new(PAGE)).envs(engine.environment()))
+    program::run(browser_test(checkout, prepared, Path::new(PAGE)).envs(engine.environment()))?;
+    desktop::with_engine(checkout, prepared, engine)
 }

@@ -106,7 +106,7 @@ async fn check_runtime(state: &StateDirectory, arguments: &ServeArguments) -> Ve
             let running_workspace = running.as_ref().map(|runtime| runtime.workspace.clone());
             let port = arguments.port.or(running_port).unwrap_or(settings.port);
             let workspace = arguments.workspace.is_none().then_some(running_workspace).flatten();
-            checks.push(runtime::port(port, running_port));
+            checks.push(runtime::port(port, running_port).await);
             let workspace = workspace.unwrap_or(settings.workspace);
             checks.push(folders::workspace(&workspace));
             checks.push(sandbox::check(settings.sandbox, &workspace, state));

@@ -38,7 +38,7 @@ pub(super) async fn check(state: &StateDirectory) -> Check {
 }
 
 /// Whether the port is free, ours, or whose.
-pub(super) fn port(port: u16, running: Option<u16>) -> Check {
+pub(super) async fn port(port: u16, running: Option<u16>) -> Check {
     const NAME: &str = "port";
     if port == 0 {
         return Check::ok(NAME, "0: any free one is taken");
@@ -54,6 +54,13 @@ pub(super) fn port(port: u16, running: Option<u16>) -> Check {
                 || "a program of another user".into(),
                 |holder| format!("{} (pid {})", holder.name, holder.os_pid),
             );
+            if health::answers(port).await {
+                return Check::warn(
+                    NAME,
+                    format!("{port}: held by {holder}, where a runtime answers"),
+                    "it is one in a container (`mhnos-runtime docker status`) or of another state folder: use that, or stop it",
+                );
+            }
             Check::fail(
                 NAME,
                 format!("{port}: held by {holder}"),
