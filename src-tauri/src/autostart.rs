@@ -14,10 +14,22 @@ fn entry() -> Option<PathBuf> {
     Some(folder.join("autostart").join(NAME))
 }
 
+/// What a person starts: this program, or the AppImage that it is in, whose content has a place only while it runs.
+fn program() -> io::Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    Ok(what_is_started(std::env::current_exe()?, variable("APPIMAGE"), variable("APPDIR").as_deref()))
+}
+
+/// Image and folder are said to everything that was started from an AppImage, be it another one.
+fn what_is_started(program: PathBuf, image: Option<PathBuf>, folder: Option<&Path>) -> PathBuf {
+    let is_inside = folder.is_some_and(|folder| program.starts_with(folder));
+    image.filter(|_| is_inside).unwrap_or(program)
+}
+
 /// Whether the session will start this very program.
 pub(crate) fn is_on() -> bool {
     let text = entry().and_then(|entry| fs::read_to_string(entry).ok());
-    let program = std::env::current_exe().ok();
+    let program = program().ok();
     text.zip(program).is_some_and(|(text, program)| starts(&text, &program))
 }
 
@@ -30,7 +42,7 @@ pub(crate) fn turn(on: bool) -> io::Result<()> {
     let entry = entry().ok_or_else(no_home)?;
     if on {
         fs::create_dir_all(entry.parent().unwrap_or(&entry))?;
-        fs::write(&entry, content(&std::env::current_exe()?))?;
+        fs::write(&entry, content(&program()?))?;
     } else if let Err(error) = fs::remove_file(&entry)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -76,5 +88,13 @@ mod tests {
         assert!(!starts(&text, Path::new("/usr/bin/mhnos-desktop")), "of an earlier place");
         assert!(!starts(&format!("{text}Hidden=true\n"), program));
         assert!(!starts(&text.replace("enabled=true", "enabled=false"), program));
+    }
+
+    #[test]
+    fn an_app_image_is_started_as_the_file_it_is() {
+        let [image, folder] = ["/home/ada/MHNOS.AppImage", "/tmp/.mount_1"].map(PathBuf::from);
+        let started = |program: &str| what_is_started(program.into(), Some(image.clone()), Some(&folder));
+        assert_eq!(started("/tmp/.mount_1/usr/bin/mhnos-desktop"), image);
+        assert_eq!(started("/usr/bin/mhnos-desktop"), PathBuf::from("/usr/bin/mhnos-desktop"));
     }
 }

@@ -5,6 +5,7 @@
 //! depends on a session bus or on a tray: without them [`window`] is all there is, and is not hidden.
 
 mod approvals;
+mod arguments;
 mod autostart;
 mod commands;
 mod desktop;
@@ -28,9 +29,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use mhnos_server::state::StateDirectory;
 use tauri::{Manager, RunEvent};
 
+use crate::arguments::{Arguments, write_manual};
 use crate::desktop::Desktop;
 use crate::instance::{Call, First};
 use crate::window::Page;
@@ -52,20 +55,12 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let call = match std::env::args().nth(1) {
-        Some(word) if word == "--version" => {
-            println!("mhnos-desktop {}", env!("CARGO_PKG_VERSION"));
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(link) if link.starts_with("mhnos:") => Call::Link(link),
-        Some(word) => {
-            return Err(format!(
-                "{word} is not understood: use no argument, or a link mhnos://connect?url=..."
-            )
-            .into());
-        }
-        None => Call::Show,
-    };
+    let arguments = Arguments::parse();
+    if let Some(folder) = arguments.manual {
+        write_manual(&folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let call = arguments.link.map_or(Call::Show, Call::Link);
     let state = StateDirectory::open(None)?;
     let Some(first) = instance::become_first(&state, &call)? else { return Ok(ExitCode::SUCCESS) };
     prepare_web_view();

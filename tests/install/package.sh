@@ -4,25 +4,12 @@
 . "$(dirname "$0")/common.sh"
 
 package=$1
-user=ada
-useradd --create-home --shell /bin/bash "$user"
-number=$(id --user "$user")
-home=/home/$user
-state=$home/.local/state/mhnos
-loginctl enable-linger "$user"
-soon systemctl is-active "user@$number.service"
-soon test -S "/run/user/$number/bus"
-
-person() { runuser --user "$user" -- env -C "$home" HOME="$home" XDG_RUNTIME_DIR="/run/user/$number" "$@"; }
-install_package() { apt-get install --quiet=2 --yes --no-install-recommends --reinstall "$1" >/tmp/apt.log 2>&1 || { cat /tmp/apt.log; return 1; }; }
-
+add_person
 before=$(files)
 
 step "an older build is installed, and used"
-dpkg-deb --raw-extract "$package" /tmp/older
-sed --in-place 's/^Version: .*/Version: 0.0.1/' /tmp/older/DEBIAN/control
-dpkg-deb --root-owner-group --build /tmp/older /tmp/older.deb >/dev/null
-install_package /tmp/older.deb
+make_older "$package"
+apt install --reinstall /tmp/older.deb
 refused runtimes
 refused person systemctl --user is-enabled --quiet mhnos-runtime.service
 person mhnos-runtime serve >/tmp/serve.log 2>&1 &
@@ -35,14 +22,13 @@ contains "$(person mhnos-runtime spawn node hello.js)" "hello from v"
 refused person mhnos-runtime spawn shell -- -c "cat $state/token" >/dev/null
 person mhnos-runtime origins allow http://localhost:8000 >/dev/null
 person tee "$state/settings.json" <<<'{"maxProcesses": 7}' >/dev/null
-kept() { (cd "$state" && sha256sum token settings.json trust.sqlite; find . -name '*.sqlite' | sort); }
 person pkill --uid "$number" --exact --oldest mhnos-runtime
 wait
-held=$(kept)
+held=$(kept token settings.json trust.sqlite)
 
 step "the upgrade keeps settings, grants and what is known of the disks"
-install_package "$package"
-[ "$(kept)" = "$held" ]
+apt install --reinstall "$package"
+[ "$(kept token settings.json trust.sqlite)" = "$held" ]
 [ "$(dpkg-query --show --showformat='${Version}' mhnos-runtime)" != 0.0.1 ]
 
 step "a page that asks starts it, by the socket of the person's systemd"
@@ -57,7 +43,7 @@ contains "$(person mhnos-runtime spawn node hello.js)" "hello from v"
 
 step "an upgrade while it runs goes on with the new program"
 earlier=$(person systemctl --user show --property=MainPID --value mhnos-runtime.service)
-install_package "$package"
+apt install --reinstall "$package"
 soon person mhnos-runtime health
 [ "$(person systemctl --user show --property=MainPID --value mhnos-runtime.service)" != "$earlier" ]
 contains "$(person mhnos-runtime origins list)" http://localhost:8000
@@ -73,7 +59,7 @@ step "removed while a page's program runs: nothing runs, nothing listens, nothin
 person systemctl --user enable --quiet mhnos-runtime.service
 person mhnos-runtime spawn node --detach -- -e 'setInterval(() => {}, 1000)' >/dev/null
 programs >/dev/null
-apt-get remove --quiet=2 --yes mhnos-runtime >/tmp/apt.log 2>&1
+apt remove mhnos-runtime
 refused runtimes
 refused programs
 refused listens
@@ -82,9 +68,8 @@ refused answers 127.0.0.1 2>/dev/null
 test -s "$state/trust.sqlite"
 
 step "purged: no file but the workspace"
-apt-get purge --quiet=2 --yes mhnos-runtime >/tmp/apt.log 2>&1
-left=$(comm -13 <(echo "$before") <(files) | grep --invert-match "^$home/mhnos-workspace/" || true)
-[ -z "$left" ] || { printf 'left:\n%s\n' "$left"; false; }
+apt purge mhnos-runtime
+nothing_left "$before" "$(files)"
 test -s "$home/mhnos-workspace/hello.js"
 [ ! -e "$state" ]
 

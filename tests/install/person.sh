@@ -4,15 +4,11 @@
 . "$(dirname "$0")/common.sh"
 
 commands=$1
-user=ada
-useradd --create-home --shell /bin/bash "$user"
-number=$(id --user "$user")
+add_person
 # There is nobody to answer, and no network to fetch from what packages only recommend.
 echo "$user ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/person
 printf 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n' >/etc/apt/apt.conf.d/90person
-loginctl enable-linger "$user"
-soon test -S "/run/user/$number/bus"
 
 folder=$(dirname "$commands")
 [ ! -d "$folder/archive" ] || folder=$folder/archive
-runuser --user "$user" -- env -C "$folder" HOME="/home/$user" XDG_RUNTIME_DIR="/run/user/$number" bash -eu "$commands"
+person env -C "$folder" bash -eu "$commands"

@@ -60,8 +60,7 @@ refused programs
 refused listens
 refused getent passwd mhnos
 refused systemctl cat $service 2>/dev/null
-left=$(comm -13 <(echo "$before") <(files) | grep --invert-match "^$home/mhnos-workspace/" || true)
-[ -z "$left" ] || { printf 'left:\n%s\n' "$left"; false; }
+nothing_left "$before" "$(files)"
 [ "$(stat --format=%U $home/mhnos-workspace/file)" = root ]
 
 step "and it can be had again, with the files that were kept"

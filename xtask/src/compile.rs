@@ -53,14 +53,16 @@ pub(crate) fn under_usual_name(checkout: &Checkout, file: &Path) -> Result<PathB
 
 /// Sources are named in a program where it panics: by these names, wherever they were when it was compiled.
 fn without_paths(checkout: &Checkout) -> Result<String> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home =
-        home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"))).ok_or_else(|| {
-            Failure::Explained(
-                "neither CARGO_HOME nor HOME says where cargo keeps its sources; set one".into(),
-            )
-        })?;
+    let home = cargo_home()?;
     let flags = [(checkout.root(), "/mhnos-runtime"), (home.as_path(), "/cargo")]
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     Ok(flags.join("\u{1f}"))
+}
+
+/// Where cargo keeps what it fetches.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"))).ok_or_else(|| {
+        Failure::Explained("neither CARGO_HOME nor HOME says where cargo keeps its sources; set one".into())
+    })
 }

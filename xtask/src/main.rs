@@ -61,6 +61,9 @@ enum Task {
         /// Only install the packages on a clean system, and run the commands of the documents
         #[arg(long, conflicts_with = "filter")]
         installation: bool,
+        /// Only make the AppImage, and start it on a clean system
+        #[arg(long, conflicts_with = "filter")]
+        app_image: bool,
         /// Run only the Rust tests that these `cargo nextest run` arguments select
         #[arg(last = true)]
         filter: Vec<OsString>,
@@ -115,6 +118,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
         Task::Test { desktop: true, .. } => return Ok(test::desktop(&checkout)),
         Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
+        Task::Test { app_image: true, .. } => return Ok(test::app_image(&checkout)),
         Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
         Task::Package { kinds } => drop(package::package(&checkout, &kinds)?),

@@ -1,12 +1,13 @@
 //! `cargo xtask package`: what people install, built from one list of files.
 //!
 //! Both the .deb and the .rpm are made from the same [`tree`] of files; the `.tar.gz` has a program without any library of the system's
-//! ([`archive`]), for machines of every kind and for `install.sh`. All are reproducible: the same commit, compiled by the same compiler, gives the same
+//! ([`archive`]), for machines of every kind and for `install.sh`, and the AppImage every library of it ([`app_image`]). All are reproducible: the same commit, compiled by the same compiler, gives the same
 //! bytes wherever and whenever it is built. So every time in them is that of the commit, no path of the building machine is in the programs,
 //! and nothing depends on the order in which a folder is listed.
 //!
 //! The results and `SHA256SUMS` are put into `target/packages`.
 
+mod app_image;
 mod archive;
 mod deb;
 mod programs;
@@ -23,10 +24,11 @@ use std::process::Command;
 
 pub(crate) use programs::Programs;
 
+use clap::ValueEnum;
 use tree::Tree;
 
 /// What can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// Debian package of the runtime alone
     Deb,
@@ -36,12 +38,18 @@ pub(crate) enum Kind {
     Desktop,
     /// The same for systems with rpm
     DesktopRpm,
+    /// Desktop app and all it needs as one file that is started where it lies
+    AppImage,
     /// Program without libraries, install.sh, manual pages
     Archive,
 }
 
-/// What is made unless a person says what: the packages that the tests install.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Deb, Kind::Rpm, Kind::Archive];
+impl Kind {
+    /// Whether it can be made for the machine's architecture.
+    fn is_for_here(self) -> bool {
+        self != Self::AppImage || env::consts::ARCH == app_image::ARCHITECTURE
+    }
+}
 
 /// Where and when: what all packages have in common.
 pub(crate) struct Release {
@@ -110,7 +118,9 @@ pub(crate) fn package(checkout: &Checkout, kinds: &[Kind]) -> Result<Vec<PathBuf
     setup::for_packaging()?;
     client::build(checkout)?;
     ui::build(checkout)?;
-    let kinds = if kinds.is_empty() { &KINDS } else { kinds };
+    let everything: Vec<Kind> =
+        Kind::value_variants().iter().copied().filter(|kind| kind.is_for_here()).collect();
+    let kinds = if kinds.is_empty() { &everything } else { kinds };
     let programs = Programs::build(checkout, kinds)?;
     let files = pack(checkout, kinds, &programs)?;
     for file in &files {
@@ -131,6 +141,7 @@ pub(crate) fn pack(checkout: &Checkout, kinds: &[Kind], programs: &Programs) -> 
             Kind::Rpm => rpm::pack(checkout, &release, &tree(false)?)?,
             Kind::Desktop => deb::pack(checkout, &release, &tree(true)?)?,
             Kind::DesktopRpm => rpm::pack(checkout, &release, &tree(true)?)?,
+            Kind::AppImage => app_image::pack(checkout, &release, programs)?,
             Kind::Archive => archive::pack(checkout, &release, programs.portable()?)?,
         };
         files.push(file);

@@ -52,6 +52,11 @@ pub(crate) fn for_packaging() -> Result<()> {
     debian::ensure(&[debian::FOR_BUILDING, debian::FOR_PACKAGING].concat())
 }
 
+/// What an AppImage is put together with.
+pub(crate) fn for_app_image() -> Result<()> {
+    debian::ensure(debian::FOR_APP_IMAGE)
+}
+
 /// What the desktop app is compiled with.
 pub(crate) fn for_desktop() -> Result<()> {
     debian::ensure(debian::FOR_DESKTOP)

@@ -130,6 +130,17 @@ pub(crate) fn installation(checkout: &Checkout) -> ExitCode {
     report.exit_code()
 }
 
+/// Makes the AppImage and tries it, which is no part of the whole: it takes minutes, and its parts are in the packages that are tried there.
+pub(crate) fn app_image(checkout: &Checkout) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
+    installation::app_image_step(&mut report, checkout, tools.as_ref());
+    report.print();
+    report.exit_code()
+}
+
 /// How long each target is fuzzed. CI takes its time; `cargo xtask fuzz` takes more still.
 fn fuzzing_seconds(quick: bool) -> u64 {
     match (quick, env::var_os("CI").is_some_and(|value| !value.is_empty())) {

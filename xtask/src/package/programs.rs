@@ -23,7 +23,7 @@ impl Programs {
         if kinds.iter().any(|kind| *kind != Kind::Archive) {
             programs.system = Some(runtime(Libc::Gnu)?);
         }
-        if kinds.iter().any(|kind| matches!(kind, Kind::Desktop | Kind::DesktopRpm)) {
+        if kinds.iter().any(|kind| matches!(kind, Kind::Desktop | Kind::DesktopRpm | Kind::AppImage)) {
             setup::for_desktop()?;
             programs.desktop = Some(compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?);
         }

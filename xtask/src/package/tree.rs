@@ -58,15 +58,16 @@ impl Tree {
                 "{RUNTIME} This app keeps it running and shows what it does, in the tray and in a window."
             );
             tree.replaces = Some("mhnos-runtime");
-            tree.add_desktop(checkout, programs.desktop()?)?;
+            tree.add_desktop(checkout, release, programs.desktop()?)?;
         }
         tree.add_runtime(checkout, release, programs.system()?)?;
         Ok(tree)
     }
 
     /// The app, its icons, and what makes a desktop know it: in the menu, and for `mhnos://` links.
-    fn add_desktop(&mut self, checkout: &Checkout, desktop: &Path) -> Result<()> {
+    fn add_desktop(&mut self, checkout: &Checkout, release: &Release, desktop: &Path) -> Result<()> {
         self.copy(desktop, "usr/bin/mhnos-desktop", PROGRAM)?;
+        self.add_manual(release, Command::new(desktop).arg("--manual"))?;
         self.copy(
             &checkout.root().join("packaging/org.mhnos.runtime.desktop"),
             "usr/share/applications/org.mhnos.runtime.desktop",
@@ -90,10 +91,7 @@ impl Tree {
             let script = program::output(Command::new(runtime).args(["completions", shell]))?;
             self.add(path, script, DATA);
         }
-        for page in manual(release, runtime)? {
-            let name = format!("usr/share/man/man1/{}.gz", file_name(&page));
-            self.add(name, compressed(release, &page)?, DATA);
-        }
+        self.add_manual(release, Command::new(runtime).arg("manual"))?;
         for unit in ["mhnos-runtime.service", "mhnos-runtime.socket"] {
             let from = checkout.root().join("packaging/systemd/user").join(unit);
             self.copy(&from, format!("usr/lib/systemd/user/{unit}"), DATA)?;
@@ -103,6 +101,17 @@ impl Tree {
             format!("usr/share/doc/{}/copyright", self.name),
             DATA,
         )
+    }
+
+    /// The manual pages that a program writes itself, with this command and the name of a folder.
+    fn add_manual(&mut self, release: &Release, command: &mut Command) -> Result<()> {
+        let folder = release.fresh("manual")?;
+        program::run(command.arg(&folder))?;
+        for page in sorted(&folder)? {
+            let name = format!("usr/share/man/man1/{}.gz", file_name(&page));
+            self.add(name, compressed(release, &page)?, DATA);
+        }
+        Ok(())
     }
 
     /// Files and their permissions, in the order of their names.
@@ -142,13 +151,6 @@ impl Tree {
 
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Failure::file("set permissions of", path))
-}
-
-/// The manual pages, which the runtime writes itself.
-pub(super) fn manual(release: &Release, runtime: &Path) -> Result<Vec<PathBuf>> {
-    let folder = release.fresh("manual")?;
-    program::run(Command::new(runtime).arg("manual").arg(&folder))?;
-    sorted(&folder)
 }
 
 /// What is in a folder, by name.

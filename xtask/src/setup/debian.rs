@@ -41,6 +41,10 @@ pub(crate) const FOR_PACKAGING: &[Requirement] = &[
     program("rpmbuild", &["rpm"]),
 ];
 
+/// What an AppImage is put together with.
+pub(crate) const FOR_APP_IMAGE: &[Requirement] =
+    &[program("mksquashfs", &["squashfs-tools"]), program("patchelf", &["patchelf"])];
+
 /// What the desktop app is compiled with.
 pub(crate) const FOR_DESKTOP: &[Requirement] = &[
     program("pkg-config", &["pkg-config"]),

@@ -148,8 +148,7 @@ fn on_clean_system(
     setup::for_packaging()?;
     setup::for_installation()?;
     let programs = Programs::build(checkout, &[Kind::Deb])?;
-    let machine = Machine::boot(tools, Supply::Nothing)?;
-    machine.put(&checkout.root().join("tests/install"), "opt/tests")?;
+    let machine = Machine::with_scripts(checkout, tools, Supply::Nothing)?;
     machine.make_folder("opt/downloads")?;
     if *place == Place::CleanArchive {
         machine.put(&package::unpacked_archive(checkout, programs.system()?)?, "opt/downloads/archive")?;

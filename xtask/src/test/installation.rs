@@ -14,8 +14,10 @@ use crate::setup::{self, Tools};
 use machine::{Machine, Supply};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 const NAME: &str = "installation";
 
@@ -29,41 +31,84 @@ const PACKAGE_SIZE: u64 = 20_000_000;
 const PROGRAM_SIZE: u64 = 12_000_000;
 
 pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tools>) {
+    step_of(report, NAME, checkout, tools, run);
+}
+
+/// The AppImage alone.
+pub(super) fn app_image_step(report: &mut Report, checkout: &Checkout, tools: Option<&Tools>) {
+    step_of(report, "app image", checkout, tools, run_app_image);
+}
+
+fn step_of(
+    report: &mut Report,
+    name: &'static str,
+    checkout: &Checkout,
+    tools: Option<&Tools>,
+    run: fn(&Checkout, &Tools) -> Result<()>,
+) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
     match tools {
-        None => report.skip(NAME, "setup failed"),
+        None => report.skip(name, "setup failed"),
         Some(_) if program::find("dpkg").is_none() => {
-            report.skip(NAME, "packages for Debian are made on Debian only")
+            report.skip(name, "packages for Debian are made on Debian only")
         }
-        Some(_) if !is_root => report.skip(NAME, "to boot a system to install on takes root"),
-        Some(tools) => drop(report.step(NAME, || run(checkout, tools))),
+        Some(_) if !is_root => report.skip(name, "to boot a system to install on takes root"),
+        Some(tools) => drop(report.step(name, || run(checkout, tools))),
     }
 }
 
 fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     setup::for_packaging()?;
     setup::for_installation()?;
-    let programs = Programs::build(checkout, &KINDS)?;
+    // To compile takes the processor most of the time, and a Debian the network and the disk.
+    let (programs, ()) = at_once(|| Programs::build(checkout, &KINDS), machine::prepare)?;
     let packages = package::pack(checkout, &KINDS, &programs)?;
     check_sizes(&packages, programs.system()?)?;
     check_same(checkout, &programs, &packages)?;
     let [runtime, desktop, ..] = packages.as_slice() else {
         return Err(Failure::Explained("a package was not made".into()));
     };
-    let mut lintian = Command::new("lintian");
-    program::run(lintian.args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(runtime).arg(desktop))?;
-    let scripts = checkout.root().join("tests/install");
-    let machine = Machine::boot(tools, Supply::Nothing)?;
-    machine.put(&scripts, "opt/tests")?;
-    machine.put(runtime, "opt/mhnos-runtime.deb")?;
-    machine.run("/opt/tests/package.sh", &["/opt/mhnos-runtime.deb"])?;
-    machine.put(&package::unpacked_archive(checkout, programs.system()?)?, "opt/archive")?;
-    machine.run("/opt/tests/service.sh", &["/opt/archive"])?;
-    drop(machine);
-    let machine = Machine::boot(tools, Supply::Desktop)?;
-    machine.put(&scripts, "opt/tests")?;
-    machine.put(desktop, "opt/mhnos-desktop.deb")?;
-    machine.run("/opt/tests/desktop.sh", &["/opt/mhnos-desktop.deb"])
+    let headless = || {
+        let mut lintian = Command::new("lintian");
+        lintian.args(["--fail-on", "error", "--tag-display-limit", "0"]).arg(runtime).arg(desktop);
+        program::run(&mut lintian)?;
+        let machine = Machine::with_scripts(checkout, tools, Supply::Nothing)?;
+        machine.put(runtime, "opt/mhnos-runtime.deb")?;
+        machine.run("/opt/tests/package.sh", &["/opt/mhnos-runtime.deb"])?;
+        machine.put(&package::unpacked_archive(checkout, programs.system()?)?, "opt/archive")?;
+        machine.run("/opt/tests/service.sh", &["/opt/archive"])
+    };
+    let with_a_screen = || {
+        let machine = Machine::with_scripts(checkout, tools, Supply::Desktop)?;
+        machine.put(desktop, "opt/mhnos-desktop.deb")?;
+        machine.run("/opt/tests/desktop.sh", &["/opt/mhnos-desktop.deb"])
+    };
+    at_once(headless, with_a_screen).map(drop)
+}
+
+/// Does both at the same time.
+fn at_once<A, B: Send>(
+    one: impl FnOnce() -> Result<A>,
+    other: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok((one?, other?))
+    })
+}
+
+fn run_app_image(checkout: &Checkout, tools: &Tools) -> Result<()> {
+    setup::for_packaging()?;
+    setup::for_installation()?;
+    let kinds = [Kind::AppImage];
+    let images = package::pack(checkout, &kinds, &Programs::build(checkout, &kinds)?)?;
+    let machine = Machine::with_scripts(checkout, tools, Supply::Desktop)?;
+    for image in images {
+        machine.put(&image, "opt/mhnos.AppImage")?;
+    }
+    machine.run("/opt/tests/app-image.sh", &["/opt/mhnos.AppImage"])
 }
 
 fn check_sizes(packages: &[PathBuf], runtime: &Path) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! It has no network but its own loopback interface: what is installed there must not need more, and it cannot get in anybody's way.
 
+use crate::checkout::Checkout;
 use crate::clean_debian::{self, bounded, copy};
 use crate::failure::{Failure, Result};
 use crate::program;
@@ -15,21 +16,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a person's Debian has, and what the scripts look with.
-const PACKAGES: &str =
-    "systemd-sysv,libpam-systemd,dbus,dbus-user-session,ca-certificates,sudo,curl,iproute2,procps";
+const PACKAGES: &str = "systemd-sysv libpam-systemd dbus dbus-user-session sudo curl iproute2 procps";
 
-/// What the desktop app needs, and a screen that nobody sees: on the machine to be installed from, not installed.
-const DESKTOP_PACKAGES: [&str; 4] = ["libgtk-3-0", "libwebkit2gtk-4.1-0", "xvfb", "xauth"];
+/// What the desktop app needs, what it runs, and a screen that nobody sees: on the machine to be installed from, not installed.
+const DESKTOP_PACKAGES: [&str; 5] = ["libgtk-3-0", "libwebkit2gtk-4.1-0", "nodejs", "xvfb", "xauth"];
+
+/// Nobody needs what is on the machine after it lost its power: dpkg need not wait for the disk.
+const NOT_DURABLE: &str = "force-unsafe-io\n";
 
 /// To be raised when what is made here changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a machine has to install from, as there is no network.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::test) enum Supply {
-    /// Nothing.
+    /// Nothing; a Node is there already.
     Nothing,
-    /// What the desktop app needs, as a source of packages in a folder.
+    /// What the desktop app needs and Debian's Node, as a source of packages in a folder.
     Desktop,
 }
 
@@ -47,28 +50,17 @@ pub(in crate::test) struct Machine {
 }
 
 impl Machine {
-    pub(in crate::test) fn boot(tools: &Tools, supply: Supply) -> Result<Self> {
-        let name = if supply == Supply::Desktop { "clean-debian-desktop" } else { "clean-debian" };
-        let archive = clean_debian::archive(&format!("{name}-{VERSION}"), PACKAGES, |root| {
-            if supply == Supply::Desktop {
-                lay_in(root)?;
-            }
-            let hosts = root.join("etc/hosts");
-            fs::write(&hosts, "127.0.0.1 localhost clean-debian\n::1 localhost\n")
-                .map_err(Failure::file("write", &hosts))?;
-            let name = root.join("etc/hostname");
-            fs::write(&name, "clean-debian\n").map_err(Failure::file("write", &name))
-        })?;
+    fn boot(tools: &Tools, supply: Supply) -> Result<Self> {
+        let archive = archive(supply)?;
         static BOOTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("mhnos-machine-{}-{}", std::process::id(), BOOTED.fetch_add(1, Ordering::Relaxed));
         let folder = env::temp_dir().join(&name);
         let root = folder.join("root");
         fs::create_dir_all(&root).map_err(Failure::file("create", &root))?;
-        program::run(
-            bounded("tar").arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&root),
-        )?;
-        // The node that a person would have installed.
-        copy(&tools.node(), &root.join("usr/local/bin/node"))?;
+        clean_debian::unpack(&archive, &root)?;
+        if supply == Supply::Nothing {
+            copy(&tools.node(), &root.join("usr/local/bin/node"))?;
+        }
         let log = folder.join("log");
         let output = File::create(&log).map_err(Failure::file("create", &log))?;
         let errors = output.try_clone().map_err(Failure::file("open", &log))?;
@@ -88,6 +80,13 @@ impl Machine {
         let container = nspawn.spawn().map_err(|source| program::not_started(&nspawn, source))?;
         let mut machine = Self { folder, container };
         machine.wait(&log)?;
+        Ok(machine)
+    }
+
+    /// One that has the scripts of `tests/install` in `/opt/tests`.
+    pub(in crate::test) fn with_scripts(checkout: &Checkout, tools: &Tools, supply: Supply) -> Result<Self> {
+        let machine = Self::boot(tools, supply)?;
+        machine.put(&checkout.root().join("tests/install"), "opt/tests")?;
         Ok(machine)
     }
 
@@ -153,6 +152,32 @@ impl Drop for Machine {
         let _ = self.container.wait();
         if let Err(error) = fs::remove_dir_all(&self.folder) {
             println!("could not remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+/// Makes what is booted, where it is not there.
+pub(super) fn prepare() -> Result<()> {
+    archive(Supply::Desktop).map(drop)
+}
+
+/// What is booted, made when it is not there.
+fn archive(supply: Supply) -> Result<PathBuf> {
+    let plain = clean_debian::archive(&format!("clean-debian-{VERSION}"), PACKAGES, |root| {
+        for (path, content) in [
+            ("etc/hosts", "127.0.0.1 localhost clean-debian\n::1 localhost\n"),
+            ("etc/hostname", "clean-debian\n"),
+            ("etc/dpkg/dpkg.cfg.d/not-durable", NOT_DURABLE),
+        ] {
+            let path = root.join(path);
+            fs::write(&path, content).map_err(Failure::file("write", &path))?;
+        }
+        Ok(())
+    })?;
+    match supply {
+        Supply::Nothing => Ok(plain),
+        Supply::Desktop => {
+            clean_debian::extended(&format!("clean-debian-desktop-{VERSION}"), || Ok(plain), lay_in)
         }
     }
 }
