@@ -80,6 +80,7 @@ pub(super) fn pack(checkout: &Checkout, release: &Release, programs: &Programs) 
     squash.arg(&folder).arg(&image).args([
         "-root-owned",
         "-noappend",
+        "-no-xattrs",
         "-quiet",
         "-no-progress",
         "-comp",
