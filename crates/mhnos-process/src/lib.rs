@@ -13,6 +13,7 @@ compile_error!(
     "mhnos-process runs on Linux only so far: guard.rs and system.rs stand on subreapers and /proc"
 );
 
+mod account;
 mod actor;
 pub mod guard;
 mod input;

@@ -75,8 +75,7 @@ pub fn is_executable(path: &Path) -> bool {
 /// The person's own shell.
 pub fn login_shell() -> PathBuf {
     let named = std::env::var_os("SHELL").map(PathBuf::from);
-    let recorded =
-        || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.shell);
+    let recorded = || crate::account::own().map(|account| account.shell);
     named
         .filter(|shell| is_executable(shell))
         .or_else(recorded)

@@ -101,7 +101,7 @@ fn surroundings(program: &Path, kept: &[PathBuf]) -> Vec<PathBuf> {
 /// The person's homes: as the environment names it, and as the system does.
 pub(super) fn homes() -> Vec<PathBuf> {
     let named = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let recorded = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
+    let recorded = crate::account::own().map(|account| account.home);
     let homes: BTreeSet<PathBuf> = named
         .into_iter()
         .chain(recorded)
