@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use mhnos_protocol::v2::{Reply, Request};
-use mhnos_tests::{v1, v2, within};
+use mhnos_tests::{http, v2, within};
 use serde_json::Value;
-use tokio_tungstenite::tungstenite;
 
 use crate::support::{Clean, NAMES, Up, cli, command, docker, last_line, refusal};
 
@@ -80,10 +79,8 @@ async fn the_token_it_shows_lets_a_program_of_this_machine_in_and_no_other_does(
     // Which a page may not.
     assert!(matches!(program.request(Request::Origins).await, Reply::Origins { .. }));
     let wrong = format!("Bearer {}", token.chars().rev().collect::<String>());
-    match within("an answer", v1::open(up.port, &[("authorization", &wrong)])).await {
-        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 401),
-        other => panic!("it was let in, or something else: {:?}", other.map(drop)),
-    }
+    let handshake = http::handshake(&["Host: localhost", &format!("Authorization: {wrong}")]);
+    assert_eq!(within("an answer", http::exchange(up.port, handshake)).await.status, 401);
     cli(&["stop"]).await.done();
     let sentence = refusal(cli(&["token"]).await);
     assert!(sentence.contains("does not run") && sentence.contains("mhnos-runtime docker up"), "{sentence}");
