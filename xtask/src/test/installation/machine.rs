@@ -115,15 +115,20 @@ impl Machine {
 
     /// The start of a command line that is carried out inside.
     fn inside(&self) -> Result<Command> {
-        let id = self.container.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        let init = children.split_whitespace().next().ok_or_else(|| {
+        let init = self.init().ok_or_else(|| {
             Failure::Explained("the machine that was booted to install on has ended".into())
         })?;
         let mut command = bounded("nsenter");
-        command.args(["--target", init, "--all", "--", "env", "--ignore-environment"]);
+        command.args(["--target", &init, "--all", "--", "env", "--ignore-environment"]);
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         Ok(command)
+    }
+
+    /// Its first process, as this machine numbers it.
+    fn init(&self) -> Option<String> {
+        let id = self.container.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        children.split_whitespace().next().map(str::to_owned)
     }
 
     fn wait(&mut self, log: &Path) -> Result<()> {
@@ -147,7 +152,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // What it boots ends with it.
+        // All that runs there ends with its first process, but that does not end with the program that started it.
+        if let Some(init) = self.init() {
+            program::succeeds(Command::new("kill").args(["-KILL", &init]));
+        }
         let _ = self.container.kill();
         let _ = self.container.wait();
         if let Err(error) = fs::remove_dir_all(&self.folder) {
