@@ -5,7 +5,6 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 
 trap 'printf "failed: %s, line %s: %s\n" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
-# Two of them may run at the same time, each on a system of its own.
 step() { printf '== %s: %s\n' "$(basename "$0" .sh)" "$*"; }
 
 # Fails unless the text contains the words.
