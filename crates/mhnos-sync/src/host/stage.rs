@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, copy_file_range, openat};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::hash::{self, blocks_of, range_of};
@@ -78,6 +78,10 @@ impl Stage {
             oldest.and_then(|oldest| oldest.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         for name in self.names()? {
             let stat = fstatat(&self.folder, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            // Another version's own; it is none of what this one made.
+            if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
+                continue;
+            }
             let is_young = stat.st_mtime >= i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX);
             if !(is_young && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())) {
                 unlinkat(&self.folder, name.as_str(), UnlinkatFlags::NoRemoveDir)?;

@@ -156,6 +156,7 @@ fn what_was_displaced_before_a_crash_is_kept_and_other_leftovers_are_not() {
     fs::rename(scene.at("f"), stage.join("new-2")).unwrap();
     fs::write(stage.join("new-3"), "half").unwrap();
     fs::write(stage.join("5/new-5"), "half").unwrap();
+    fs::create_dir(stage.join("of another version")).unwrap();
     scene.reopen(Vec::new());
     assert_eq!(scene.versions("f"), [b"old"]);
     assert!(scene.staged().is_empty(), "{:?}", scene.staged());
