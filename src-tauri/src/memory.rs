@@ -6,17 +6,16 @@
 //! keeps it for the next web view (<https://github.com/tauri-apps/tauri/issues/14626>), and starts another where it is missed.
 
 use std::ffi::c_void;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use mhnos_process::system;
 use nix::libc;
 use nix::sys::mman::{MmapAdvise, madvise};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 use tauri::AppHandle;
 
 use crate::window;
@@ -33,20 +32,23 @@ pub(crate) async fn give_back_when_hidden(app: AppHandle) {
     if window::is_open(&app) {
         return;
     }
-    end_loader();
-    if let Err(error) = give_back() {
+    if let Err(error) = end_loader().and_then(|()| give_back()) {
         tracing::debug!(%error, "memory could not be given back");
     }
 }
 
 /// Ends the library's process for loading, which has nothing to load without a window.
-fn end_loader() {
-    let own = getpid().as_raw();
-    for child in system::children(own).into_iter().filter(|child| system::name(*child) == LOADER) {
-        if let Err(error) = kill(Pid::from_raw(child), Signal::SIGTERM) {
-            tracing::debug!(%error, "the web view's loader goes on");
+fn end_loader() -> io::Result<()> {
+    for thread in fs::read_dir("/proc/self/task")? {
+        let children = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        for child in children.split_ascii_whitespace() {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            if let (LOADER, Ok(child)) = (name.trim_end(), child.parse()) {
+                kill(Pid::from_raw(child), Signal::SIGTERM)?;
+            }
         }
     }
+    Ok(())
 }
 
 fn give_back() -> io::Result<()> {

@@ -18,7 +18,7 @@ pub(crate) fn descendants(os_pid: i32) -> Vec<i32> {
 }
 
 /// The children of every thread of a process.
-pub fn children(os_pid: i32) -> Vec<i32> {
+pub(crate) fn children(os_pid: i32) -> Vec<i32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{os_pid}/task")) else { return Vec::new() };
     threads
         .flatten()
@@ -47,7 +47,7 @@ pub fn descends_from(os_pid: u32, ancestor: u32) -> bool {
 }
 
 /// The name of a process, as `ps` shows it.
-pub fn name(os_pid: i32) -> String {
+pub(crate) fn name(os_pid: i32) -> String {
     fs::read_to_string(format!("/proc/{os_pid}/comm"))
         .map(|name| name.trim_end().to_owned())
         .unwrap_or_default()
