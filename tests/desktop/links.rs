@@ -104,11 +104,14 @@ async fn what_is_no_such_link_is_refused_with_a_sentence() {
         eventually("it is heard", || session.windows(WINDOW).is_empty() || !session.press(&said, "Return"))
             .await;
     }
-    for word in ["javascript:alert(1)", "http://localhost:9999", "--allow"] {
+    let form = "mhnos://connect?url=";
+    for (word, advice) in
+        [("javascript:alert(1)", form), ("http://localhost:9999", form), ("--allow", "--help")]
+    {
         let refused = session.run(desktop_program(), &[word]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(1), "{word}");
-        assert!(said.contains(word) && said.contains("mhnos://connect?url="), "{said}");
+        assert_eq!(refused.status.code(), Some(2), "{word}");
+        assert!(said.contains(word) && said.contains(advice), "{said}");
     }
     assert!(session.opened().is_empty() && app.is_running());
     assert!(!pages(&session).contains("localhost:99"), "{}", pages(&session));
