@@ -75,7 +75,8 @@ impl Session {
         let folder = tempfile::Builder::new().prefix("mhnos-desktop-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"])
+            // Without the last it starts anew whenever its last client goes, and refuses who comes in that moment.
+            .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
