@@ -29,9 +29,6 @@ const PICTURE: i32 = 48;
 const ONCE: gtk::ResponseType = gtk::ResponseType::Other(1);
 const ALWAYS: gtk::ResponseType = gtk::ResponseType::Other(2);
 
-/// In the frame of a window that asks.
-const ASKS: &str = "MHNOS Runtime asks";
-
 /// Asks whether a page may use the runtime. Closed without an answer when `until` ends first.
 pub(crate) async fn ask_about_page(
     app: &AppHandle,
@@ -45,7 +42,7 @@ pub(crate) async fn ask_about_page(
          What you decide can be taken back under Connections."
     );
     let buttons = [("_Deny", gtk::ResponseType::Reject), ("Allow _once", ONCE), ("_Always allow", ALWAYS)];
-    match ask(app, ASKS, heading, detail, buttons, until).await? {
+    match ask(app, gtk::MessageType::Question, heading, detail, buttons, until).await? {
         ONCE => Some(Answer::Once),
         ALWAYS => Some(Answer::Always),
         _ => Some(Answer::Deny),
@@ -55,19 +52,19 @@ pub(crate) async fn ask_about_page(
 /// Asks whether to do something; the safe answer is the default.
 pub(crate) async fn confirm(app: &AppHandle, heading: String, detail: String, action: &'static str) -> bool {
     let buttons = [("_Cancel", gtk::ResponseType::Reject), (action, gtk::ResponseType::Accept)];
-    let answer = ask(app, ASKS, heading, detail, buttons, std::future::pending()).await;
+    let answer = ask(app, gtk::MessageType::Question, heading, detail, buttons, std::future::pending()).await;
     answer == Some(gtk::ResponseType::Accept)
 }
 
 /// Says something.
 pub(crate) async fn say(app: &AppHandle, heading: String, detail: String) {
     let button = [("_Close", gtk::ResponseType::Reject)];
-    ask(app, "MHNOS Runtime", heading, detail, button, std::future::pending()).await;
+    ask(app, gtk::MessageType::Warning, heading, detail, button, std::future::pending()).await;
 }
 
 async fn ask<const N: usize>(
     app: &AppHandle,
-    title: &'static str,
+    kind: gtk::MessageType,
     heading: String,
     detail: String,
     buttons: [(&'static str, gtk::ResponseType); N],
@@ -79,12 +76,13 @@ async fn ask<const N: usize>(
         let dialog = gtk::MessageDialog::new::<gtk::Window>(
             None,
             gtk::DialogFlags::empty(),
-            if title == ASKS { gtk::MessageType::Question } else { gtk::MessageType::Warning },
+            kind,
             gtk::ButtonsType::None,
             &heading,
         );
         dialog.set_secondary_text(Some(&detail));
-        dialog.set_title(title);
+        let asks = kind == gtk::MessageType::Question;
+        dialog.set_title(if asks { "MHNOS Runtime asks" } else { "MHNOS Runtime" });
         dialog.set_icon_name(Some("mhnos-desktop"));
         arrange(&dialog);
         for (label, response) in buttons {

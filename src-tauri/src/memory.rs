@@ -29,11 +29,17 @@ const LOADER: &str = "WebKitNetworkPr";
 /// Gives back what can be, unless the window is opened meanwhile.
 pub(crate) async fn give_back_when_hidden(app: AppHandle) {
     tokio::time::sleep(AFTER).await;
-    if window::is_open(&app) {
-        return;
-    }
-    if let Err(error) = end_loader().and_then(|()| give_back()) {
-        tracing::debug!(%error, "memory could not be given back");
+    let handle = app.clone();
+    // Where windows are made, so that none is made meanwhile that needs the loader.
+    let given = app.run_on_main_thread(move || {
+        if !window::is_open(&handle)
+            && let Err(error) = end_loader().and_then(|()| give_back())
+        {
+            tracing::debug!(%error, "memory could not be given back");
+        }
+    });
+    if let Err(error) = given {
+        tracing::debug!(%error, "memory is not given back: the app is ending");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mhnos_protocol::v2::{Event, Process};
+use mhnos_protocol::v2::{Event, Exit, Process};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
@@ -107,7 +107,7 @@ fn failure(process: &Process) -> Option<String> {
     let exit = process.exit.as_ref()?;
     match (exit.code, &exit.signal, exit.reason.as_deref()) {
         // What a person ended is no failure, nor is what ends with the runtime; what that ended for a limit is.
-        (.., Some("it was asked to end" | "the runtime was stopped")) => None,
+        (.., Some(Exit::REQUESTED | Exit::SHUTDOWN)) => None,
         (.., Some(reason)) => Some(format!("It was ended: {reason}")),
         (Some(0), ..) | (None, None, None) => None,
         (Some(code), ..) => Some(format!("It ended with code {code}")),

@@ -25,6 +25,13 @@ pub struct Exit {
     pub survived: Vec<Member>,
 }
 
+impl Exit {
+    /// The reason of what a client asked to end.
+    pub const REQUESTED: &str = "it was asked to end";
+    /// The reason of what ended with the runtime.
+    pub const SHUTDOWN: &str = "the runtime was stopped";
+}
+
 /// A signal by number and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Signal {

@@ -435,11 +435,11 @@ fn members(members: &[mhnos_process::Member]) -> Vec<v2::Member> {
 /// An exit in the terms of the wire.
 pub(super) fn exit_of(exit: &mhnos_process::Exit) -> v2::Exit {
     let reason = exit.reason.map(|reason| match reason {
-        EndReason::Requested => "it was asked to end",
+        EndReason::Requested => v2::Exit::REQUESTED,
         EndReason::TimeLimit => "its time limit passed",
         EndReason::MemoryLimit => "it used more memory than the limit (--max-memory)",
         EndReason::MemberLimit => "it started more programs than the limit",
-        EndReason::Shutdown => "the runtime was stopped",
+        EndReason::Shutdown => v2::Exit::SHUTDOWN,
         EndReason::GuardLost => "its guard was killed",
     });
     v2::Exit {

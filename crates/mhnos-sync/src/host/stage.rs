@@ -16,10 +16,11 @@ use std::time::{Duration, SystemTime};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, copy_file_range, openat};
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::{OFlag, copy_file_range, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::beneath::{self, Found};
 use super::hash::{self, blocks_of, range_of};
 use crate::model::{BLOCK_BYTES, Content};
 
@@ -77,12 +78,12 @@ impl Stage {
         let oldest =
             oldest.and_then(|oldest| oldest.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
         for name in self.names()? {
-            let stat = fstatat(&self.folder, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            // Another version's own; it is none of what this one made.
-            if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
-                continue;
-            }
-            let is_young = stat.st_mtime >= i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX);
+            let is_young = match beneath::look(&self.folder, &name)? {
+                // Those of new files, or another version's own.
+                Found::Folder { .. } => continue,
+                Found::File(file) => file.mtime >= i64::try_from(oldest.as_nanos()).unwrap_or(i64::MAX),
+                Found::Odd(_) | Found::Nothing => false,
+            };
             if !(is_young && name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())) {
                 unlinkat(&self.folder, name.as_str(), UnlinkatFlags::NoRemoveDir)?;
             }
@@ -103,7 +104,6 @@ impl Stage {
     /// What is in the folder, and in those within it, as paths below it.
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = self.names_in(".")?;
-        names.retain(|name| !lanes().any(|lane| lane == *name));
         for lane in lanes() {
             names.extend(self.names_in(&lane)?.into_iter().map(|name| format!("{lane}/{name}")));
         }
