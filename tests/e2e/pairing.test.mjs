@@ -102,6 +102,8 @@ describe('pairing in the console', { timeout: SUITE_TIMEOUT }, () => {
 
   test('Allow once: both are done, and the next runtime asks again', async () => {
     await answer('Allow once');
+    // The two are done side by side: neither waits for the other.
+    assert.equal((await received('push')).type, 'fsyncResult');
     assert.equal((await received('spawn')).type, 'spawned');
     assert.equal(await readFile(path.join(runtime.workspace, 'pushed'), 'utf8'), 'm');
     assert.equal((await standing()).state, 'allowedOnce');
