@@ -15,9 +15,16 @@ pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<(
     client::build(checkout)?;
     ui::build(checkout)?;
     let runtime = checkout.build_runtime(Profile::Release)?;
-    // One row needs a container engine, which takes a while to have: only for those who ask for that row, or for all.
-    let selected = |word: &OsString| "container".contains(&*word.to_string_lossy());
-    let engine = match bench_arguments.is_empty() || bench_arguments.iter().any(selected) {
+    // Two rows need what takes a while to have: only for those who ask for them, or for all.
+    let selected = |row: &str| {
+        let asked = |word: &OsString| row.contains(&*word.to_string_lossy());
+        bench_arguments.is_empty() || bench_arguments.iter().any(asked)
+    };
+    if selected("app") {
+        setup::for_desktop_tests(checkout)?;
+        program::run(checkout.cargo().args(["build", "--release", "--package", "mhnos-desktop"]))?;
+    }
+    let engine = match selected("container") {
         true => {
             Engine::ready(&tools).inspect_err(|reason| println!("containers are not measured: {reason}")).ok()
         }

@@ -49,9 +49,6 @@ enum Task {
     },
     /// Run every check and test
     Test {
-        /// Fuzz for a few seconds only
-        #[arg(long)]
-        quick: bool,
         /// Run only the tests in containers, on a real engine
         #[arg(long, conflicts_with = "filter")]
         containers: bool,
@@ -119,7 +116,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { desktop: true, .. } => return Ok(test::desktop(&checkout)),
         Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
         Task::Test { app_image: true, .. } => return Ok(test::app_image(&checkout)),
-        Task::Test { quick, filter, .. } => return Ok(test::test(&checkout, quick, &filter)),
+        Task::Test { filter, .. } => return Ok(test::test(&checkout, &filter)),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
         Task::Package { kinds } => drop(package::package(&checkout, &kinds)?),
         Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,

@@ -36,7 +36,7 @@ const FEWER_SEEDS: &str = "2000";
 const NOT_THE_DESKTOP: [&str; 2] = ["--exclude", "mhnos-desktop"];
 
 /// Runs all steps, or with a filter only the Rust tests that it selects.
-pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> ExitCode {
+pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     let mut report = Report::default();
     let tools = report.step("setup", || setup::everything(checkout));
     let everything = filter.is_empty();
@@ -75,7 +75,7 @@ pub(crate) fn test(checkout: &Checkout, quick: bool, filter: &[OsString]) -> Exi
             program::run(checkout.cargo().args(["test", "--doc", "--workspace"]).args(NOT_THE_DESKTOP))
         });
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
-            fuzz::run_targets(checkout, fuzzing_seconds(quick), None)
+            fuzz::run_targets(checkout, fuzzing_seconds(), None)
         });
         desktop::step(&mut report, checkout, &prepared);
         containers::step(&mut report, checkout, &prepared);
@@ -141,13 +141,14 @@ pub(crate) fn app_image(checkout: &Checkout) -> ExitCode {
     report.exit_code()
 }
 
-/// How long each target is fuzzed. CI takes its time; `cargo xtask fuzz` takes more still.
-fn fuzzing_seconds(quick: bool) -> u64 {
-    match (quick, env::var_os("CI").is_some_and(|value| !value.is_empty())) {
-        (true, _) => 5,
-        (false, false) => 20,
-        (false, true) => 60,
-    }
+/// How long each target is fuzzed. CI takes its time; elsewhere what runs before this one learnt is kept, and many short runs are a long one.
+/// `cargo xtask fuzz` takes as long as it is told.
+fn fuzzing_seconds() -> u64 {
+    if in_ci() { 60 } else { 5 }
+}
+
+fn in_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
 /// How the tests find what they test, and the real programs they test it with.
@@ -175,7 +176,7 @@ fn prepared<'a>(tools: Option<&'a Tools>, runtime: Option<&'a Path>) -> Step<Pre
 
 /// A seed that fails is printed with the command that replays it.
 fn simulate(checkout: &Checkout) -> Result<()> {
-    let seeds = if env::var_os("CI").is_some() { SEEDS } else { FEWER_SEEDS };
+    let seeds = if in_ci() { SEEDS } else { FEWER_SEEDS };
     let mut nextest = checkout.cargo();
     // Of all packages, as in the step before: chosen alone, this one's libraries would be compiled anew with fewer features.
     nextest.args(["nextest", "run", "--workspace"]).args(NOT_THE_DESKTOP);

@@ -2,13 +2,12 @@
 //! Rust tests.
 
 use crate::failure::Result;
-use std::env;
 
 /// Carries it out, in CI once more when it fails.
 pub(super) fn perform(what: &str, attempt: impl Fn() -> Result<()>) -> Result<()> {
     let Err(failure) = attempt() else { return Ok(()) };
     println!("{failure}");
-    if env::var_os("CI").is_none() {
+    if !super::in_ci() {
         return Err(failure);
     }
     attempt()?;

@@ -8,6 +8,7 @@
 //! The runtime is found through `MHNOS_TEST_RUNTIME`. Every row starts one of its own, with a workspace and a state
 //! folder of its own, and ends it. Arguments select the rows whose name contains one of them.
 
+mod app;
 mod bare;
 mod browser;
 mod client;
@@ -40,7 +41,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 /// What a row's function is called by.
 type Row = (&'static str, fn(&mut Report) -> Result<()>);
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 21] = [
     ("terminal", output::terminal),
     ("pipe", output::pipe),
     ("keystroke", keystrokes::measure),
@@ -54,6 +55,7 @@ const ROWS: [Row; 20] = [
     ("idle", idle::measure),
     ("start", start::measure),
     ("container", container::measure),
+    ("app", app::measure),
     ("window", window::measure),
     ("sync-files", sync::files),
     ("sync-large", sync::large),

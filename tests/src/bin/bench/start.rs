@@ -36,7 +36,8 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn health(port: u16) -> Result<()> {
+/// Asks once.
+pub(crate) fn health(port: u16) -> Result<()> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     write!(socket, "GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
     let mut status = [0; 12];
