@@ -145,6 +145,19 @@ describe('console', { timeout: SUITE_TIMEOUT }, () => {
     await page.getByRole('textbox', { name: 'Search in the output' }).waitFor({ state: 'detached' });
   });
 
+  test('a terminal: a flood ends with all the lines it remembers, one after the other', async () => {
+    await go(page, 'Processes');
+    await page.getByRole('button', { name: 'New shell' }).first().click();
+    await terminalText(page, /[$#] $/m);
+    await type(page, 'seq 3000000; echo the-end');
+    await terminalText(page, /^2999998\n2999999\n3000000\nthe-end$/m, 60_000);
+    for (let pages = 0; pages < 1000; pages++) await page.keyboard.press('Shift+PageUp');
+    const first = await terminalText(page, /^2989\d{3}\n/);
+    const numbers = first.trimEnd().split('\n').map(Number);
+    assert.deepEqual(numbers, numbers.map((_, at) => numbers[0] + at));
+    await type(page, 'exit');
+  });
+
   test('a page that waits is answered, limited and revoked', async () => {
     const server = await startPageServer();
     try {
