@@ -8,6 +8,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The name of the runtime's program.
+const RUNTIME: &str = "mhnos-runtime";
+
 /// Which of cargo's two usual profiles a binary was built with.
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
@@ -53,18 +56,22 @@ impl Checkout {
     /// Builds the runtime and returns the program's path.
     pub(crate) fn build_runtime(&self, profile: Profile) -> Result<PathBuf> {
         const PACKAGE: &str = "mhnos-server";
-        const NAME: &str = "mhnos-runtime";
         match profile {
             Profile::Development => {
-                program::run(self.cargo().args(["build", "--package", PACKAGE, "--bin", NAME]))?;
-                Ok(self.target.join("debug").join(NAME))
+                program::run(self.cargo().args(["build", "--package", PACKAGE, "--bin", RUNTIME]))?;
+                Ok(self.development_runtime())
             }
             // The one that is packed is also the one that is run and measured.
             Profile::Release => {
-                let built = compile::program(self, PACKAGE, NAME, Libc::Gnu)?;
+                let built = compile::program(self, PACKAGE, RUNTIME, Libc::Gnu)?;
                 compile::under_usual_name(self, &built)
             }
         }
+    }
+
+    /// Where the runtime is that was built for development.
+    pub(crate) fn development_runtime(&self) -> PathBuf {
+        self.target.join("debug").join(RUNTIME)
     }
 }
 

@@ -65,6 +65,9 @@ enum Task {
         #[arg(last = true)]
         filter: Vec<OsString>,
     },
+    /// One of the parts of `test` that go on at the same time; `test` makes ready what it needs
+    #[command(hide = true)]
+    Part { part: test::Part },
     /// Feed random input to the fuzz targets
     Fuzz {
         /// How long each target runs
@@ -117,6 +120,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
         Task::Test { app_image: true, .. } => return Ok(test::app_image(&checkout)),
         Task::Test { filter, .. } => return Ok(test::test(&checkout, &filter)),
+        Task::Part { part } => return test::part(&checkout, part),
         Task::Fuzz { seconds, target } => fuzz::run(&checkout, seconds, target.as_deref())?,
         Task::Package { kinds } => drop(package::package(&checkout, &kinds)?),
         Task::Client => client::package(&checkout, &setup::everything(&checkout)?.node())?,

@@ -108,6 +108,11 @@ pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
     Ok(tools)
 }
 
+/// The programs from npm, which [`everything`] has installed.
+pub(crate) fn tools() -> Result<Tools> {
+    tools::ensure()
+}
+
 fn ensure_nextest(checkout: &Checkout) -> Result<()> {
     if program::succeeds(checkout.cargo().args(["nextest", "--version"])) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and every test, one after the other.
+//! `cargo xtask test`: every check and every test, one after the other, and at last some at the same time ([`part`]).
 //!
 //! A step that fails does not end the run: what comes after it still says something, unless it needs what failed. The
 //! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
@@ -9,12 +9,14 @@ mod containers;
 mod desktop;
 mod documents;
 mod installation;
+mod part;
 mod report;
 
 use crate::checkout::{Checkout, Profile};
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Tools};
 use crate::{client, fuzz, generate, program, ui};
+pub(crate) use part::Part;
 use report::{Report, Step};
 use std::env;
 use std::ffi::OsString;
@@ -77,21 +79,37 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(), None)
         });
-        desktop::step(&mut report, checkout, &prepared);
-        containers::step(&mut report, checkout, &prepared);
-        installation::step(&mut report, checkout, tools.as_ref());
-        documents::step(&mut report, checkout, tools.as_ref());
-        match browser_test_files(checkout) {
-            Ok(files) if files.is_empty() => report.skip("browser tests", "there are none"),
-            files => {
-                report.step_needing("browser tests", &prepared, |prepared| {
-                    browser_tests(checkout, prepared, &files?)
-                });
-            }
+        match &prepared {
+            Ok(_) => part::all(&mut report, checkout),
+            Err(reason) => report.skip("all else", reason),
         }
     }
     report.print();
     report.exit_code()
+}
+
+/// Carries out one of the parts that [`test()`] has prepared.
+pub(crate) fn part(checkout: &Checkout, part: Part) -> Result<ExitCode> {
+    let tools = setup::tools()?;
+    let runtime = checkout.development_runtime();
+    let prepared = prepared(Some(&tools), Some(&runtime));
+    let mut report = Report::default();
+    match part {
+        Part::Installation => {
+            installation::step(&mut report, checkout, Some(&tools));
+            documents::step(&mut report, checkout, Some(&tools));
+        }
+        Part::Containers => containers::step(&mut report, checkout, &prepared),
+        Part::Desktop => desktop::step(&mut report, checkout, &prepared),
+        Part::Browser => {
+            browser_step(&mut report, "browser tests", checkout, &prepared, |name| !name.starts_with("sync"))
+        }
+        Part::BrowserSync => {
+            browser_step(&mut report, "browser sync", checkout, &prepared, |name| name.starts_with("sync"))
+        }
+    }
+    part::leave(checkout, part, &report)?;
+    Ok(report.exit_code())
 }
 
 /// Runs only the step that needs a container engine.
@@ -207,16 +225,25 @@ fn check_dependencies(checkout: &Checkout) -> Result<()> {
     Ok(())
 }
 
-fn browser_test_files(checkout: &Checkout) -> Result<Vec<PathBuf>> {
+fn browser_step(
+    report: &mut Report,
+    name: &'static str,
+    checkout: &Checkout,
+    prepared: &Step<Prepared<'_>>,
+    wanted: impl Fn(&str) -> bool,
+) {
+    report.step_needing(name, prepared, |prepared| {
+        browser_tests(checkout, prepared, &browser_test_files(checkout, wanted)?)
+    });
+}
+
+/// The files of browser tests whose names are wanted.
+fn browser_test_files(checkout: &Checkout, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let folder = checkout.root().join(BROWSER_TESTS);
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
     let entries = fs::read_dir(&folder).map_err(Failure::file("list", &folder))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(Path::new(BROWSER_TESTS).join(entry.ok()?.file_name())))
-        .filter(|file| file.to_string_lossy().ends_with(".test.mjs"))
-        .collect();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let tests = names.filter(|name| name.ends_with(".test.mjs") && wanted(name));
+    let mut files: Vec<PathBuf> = tests.map(|name| Path::new(BROWSER_TESTS).join(name)).collect();
     files.sort();
     Ok(files)
 }

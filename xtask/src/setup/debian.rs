@@ -4,6 +4,7 @@
 //! it when it is not. As root the packages are installed directly, otherwise through a `sudo` that asks nothing.
 //! Where neither works, or on another system, the person gets the exact command or the list of programs.
 
+use super::tools;
 use crate::failure::{Failure, Result};
 use crate::program;
 use std::fs;
@@ -131,6 +132,7 @@ pub(crate) fn ensure(requirements: &[Requirement]) -> Result<()> {
              then run the command again"
         ))
     })?;
+    let _alone = tools::alone()?;
     apt_get(prefix, &["update"])?;
     apt_get(prefix, &[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())?;
     match missing_packages(requirements).join(" ") {

@@ -3,7 +3,7 @@
 //! Their exact versions are committed in `xtask/tools`. They are installed once per set of versions into the person's
 //! cache, outside the checkout, so that a fresh clone finds them there. The folder appears under its final name only
 //! when everything in it has run once: an interrupted install leaves a `partial-` folder, which the next one removes.
-//! A lock file keeps two checkouts from installing at the same time.
+//! A lock file keeps two checkouts, or two parts of one run, from installing at the same time.
 //!
 //! No package's install script runs. None is needed: Node, workerd and OpenClaw's native parts come as packages for
 //! each platform. But npm leaves out optional packages that its own Node is too old for, and the machine's Node may be
@@ -82,13 +82,7 @@ pub(crate) fn ensure() -> Result<Tools> {
     if tools.is_whole() {
         return Ok(tools);
     }
-    create(&cache)?;
-    let lock_file = cache.join("lock");
-    let lock = File::create(&lock_file).map_err(Failure::file("create", &lock_file))?;
-    if lock.try_lock().is_err() {
-        println!("setup: waiting for another install into {}", cache.display());
-        lock.lock().map_err(Failure::file("lock", &lock_file))?;
-    }
+    let _alone = alone()?;
     // Another install may have ended while this one waited for the lock.
     if !tools.is_whole() {
         clean(&cache, &name)?;
@@ -96,6 +90,19 @@ pub(crate) fn ensure() -> Result<Tools> {
         install(&tools, &cache.join(format!("partial-{}", std::process::id())))?;
     }
     Ok(tools)
+}
+
+/// Waits until nobody else installs anything; until the file is dropped, nobody else does.
+pub(super) fn alone() -> Result<File> {
+    let cache = cache_folder()?;
+    create(&cache)?;
+    let lock_file = cache.join("lock");
+    let lock = File::create(&lock_file).map_err(Failure::file("create", &lock_file))?;
+    if lock.try_lock().is_err() {
+        println!("setup: waiting for another install");
+        lock.lock().map_err(Failure::file("lock", &lock_file))?;
+    }
+    Ok(lock)
 }
 
 fn install(tools: &Tools, partial: &Path) -> Result<()> {

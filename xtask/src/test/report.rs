@@ -1,6 +1,7 @@
 //! Steps, how each ended, and the table of them.
 
 use crate::failure::Result;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ enum Outcome {
 }
 
 struct Row {
-    name: &'static str,
+    name: String,
     outcome: Outcome,
     seconds: f64,
 }
@@ -38,7 +39,7 @@ impl Report {
                 (Outcome::Failed(failure.to_string()), None)
             }
         };
-        self.rows.push(Row { name, outcome, seconds });
+        self.rows.push(Row { name: name.to_owned(), outcome, seconds });
         result
     }
 
@@ -56,7 +57,43 @@ impl Report {
     }
 
     pub(super) fn skip(&mut self, name: &'static str, reason: &str) {
-        self.rows.push(Row { name, outcome: Outcome::Skipped(reason.to_owned()), seconds: 0.0 });
+        self.rows.push(Row {
+            name: name.to_owned(),
+            outcome: Outcome::Skipped(reason.to_owned()),
+            seconds: 0.0,
+        });
+    }
+
+    /// A step that did not come to its end.
+    pub(super) fn broke_off(&mut self, name: &str, reason: String) {
+        self.rows.push(Row { name: name.to_owned(), outcome: Outcome::Failed(reason), seconds: 0.0 });
+    }
+
+    /// Every row, for another process to [`Report::take`].
+    pub(super) fn rows(&self) -> Value {
+        let rows = self.rows.iter().map(|Row { name, outcome, seconds }| {
+            let (word, reason) = outcome.words();
+            json!({ "name": name, "outcome": word, "reason": reason, "seconds": seconds })
+        });
+        rows.collect()
+    }
+
+    /// Adds what another process gave as its [`Report::rows`]. False if it is something else.
+    pub(super) fn take(&mut self, rows: &Value) -> bool {
+        let row = |row: &Value| {
+            let reason = row["reason"].as_str()?.to_owned();
+            let outcome = match row["outcome"].as_str()? {
+                "passed" => Outcome::Passed,
+                "failed" => Outcome::Failed(reason),
+                "skipped" => Outcome::Skipped(reason),
+                _ => return None,
+            };
+            Some(Row { name: row["name"].as_str()?.to_owned(), outcome, seconds: row["seconds"].as_f64()? })
+        };
+        let rows = rows.as_array().and_then(|rows| rows.iter().map(row).collect::<Option<Vec<_>>>());
+        let is_report = rows.is_some();
+        self.rows.extend(rows.into_iter().flatten());
+        is_report
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
@@ -89,13 +126,20 @@ impl Report {
     }
 }
 
+impl Outcome {
+    /// What it is called, and why it is so.
+    fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Passed => ("passed", ""),
+            Self::Failed(reason) => ("failed", reason),
+            Self::Skipped(reason) => ("skipped", reason),
+        }
+    }
+}
+
 impl std::fmt::Display for Row {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (word, reason) = match &self.outcome {
-            Outcome::Passed => ("passed", ""),
-            Outcome::Failed(reason) => ("failed", reason.as_str()),
-            Outcome::Skipped(reason) => ("skipped", reason.as_str()),
-        };
+        let (word, reason) = self.outcome.words();
         // One line a step, however many sentences the reason has.
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         let line = format!("{:<16} {word:<7} {:>7.1} s  {reason}", self.name, self.seconds);
@@ -120,6 +164,20 @@ mod tests {
         let lines: Vec<String> = report.rows.iter().map(ToString::to_string).collect();
         assert_eq!(lines[1], "second           failed      0.0 s  it broke");
         assert_eq!(lines[3], "fourth           skipped     0.0 s  second failed");
+    }
+
+    #[test]
+    fn rows_are_the_same_in_another_process() {
+        let mut report = Report::default();
+        report.step("first", || Ok(()));
+        let _: Option<()> = report.step("second", || Err(Failure::Explained("it broke".into())));
+        report.skip("third", "it cannot be");
+        let mut other = Report::default();
+        assert!(other.take(&report.rows()));
+        let lines = |report: &Report| report.rows.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(lines(&other), lines(&report));
+        assert_eq!(other.exit_code(), ExitCode::FAILURE);
+        assert!(!other.take(&json!({ "no": "rows" })) && !other.take(&json!([{ "name": "nothing else" }])));
     }
 
     #[test]
