@@ -74,10 +74,12 @@ export class Backlog {
 
   /** Takes what a program printed. */
   push(bytes: Uint8Array): void {
+    let text = this.#where === In.Text && !this.#lead;
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes[at] as number;
-      if (this.#where !== In.Text || this.#lead || byte < 0x20) this.#follow(byte, this.#length + at + 1);
-      else this.#lead = byte === C1_LEAD;
+      if (text && byte >= 0x20 && byte !== C1_LEAD) continue;
+      this.#follow(byte, this.#length + at + 1);
+      text = this.#where === In.Text && !this.#lead;
     }
     this.#pieces.push(bytes);
     this.#length += bytes.length;

@@ -4,35 +4,34 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
-import * as browsing from '../support/browser.mjs';
-import { go, openConsole, terminalText, type } from '../support/console.mjs';
+import { command } from '../support/console.mjs';
 import { Runtime } from '../support/runtime.mjs';
 import { listen } from '../support/servers.mjs';
 import { repositoryRoot } from '../support/settings.mjs';
+import { openUnwatched } from '../support/unwatched.mjs';
 
-const ROUNDS = 3;
-const MEGABYTES = 64;
+const ROUNDS = 5;
+const BYTES = 64e6;
 const LIBRARY = path.join(repositoryRoot, 'ui/node_modules/@xterm/xterm');
 
 // A listing, as compilers and `ls -lR` print them, with a colour now and then.
-const line = (number) =>
-  `-rw-r--r-- 1 mhnos mhnos ${String(number).padStart(9)} Nov 28 02:15 ${number % 8 === 0 ? '\x1b[1;34m' : ''}some-folder/file-${number}.txt\x1b[0m\n`;
-
-function listing() {
+function listing(bytes) {
+  const line = (number) =>
+    `-rw-r--r-- 1 mhnos mhnos ${String(number).padStart(9)} Nov 28 02:15 ${number % 8 === 0 ? '\x1b[1;34m' : ''}some-folder/file-${number}.txt\x1b[0m\n`;
   let text = '';
-  for (let number = 0; text.length < MEGABYTES * 1e6; number += 1) text += line(number);
+  for (let number = 0; text.length < bytes; number += 1) text += line(number);
   return text;
 }
 
 // The library alone, with pieces as large as the runtime's and as many unread as it grants.
-const bareRound = async (text) => {
+async function bareRound() {
   const { Terminal } = await import('/lib/xterm.mjs');
   const terminal = new Terminal({ fontSize: 12, scrollback: 10_000, convertEol: true });
   const place = document.body.appendChild(document.createElement('div'));
   place.style.height = '280px';
   terminal.open(place);
   terminal.resize(130, 18);
-  const bytes = new TextEncoder().encode(text);
+  const { bytes } = window;
   const began = performance.now();
   const pending = [];
   for (let at = 0; at < bytes.length; at += 65_536) {
@@ -44,10 +43,35 @@ const bareRound = async (text) => {
   terminal.dispose();
   place.remove();
   return bytes.length / 1e3 / took;
-};
+}
 
-const measured = { bare: [], console: [] };
-const text = listing();
+function press(kind, label) {
+  const found = [...document.querySelectorAll(kind)].find(({ textContent }) => textContent.trim().startsWith(label));
+  found?.click();
+  return found !== undefined;
+}
+
+function shows(wanted) {
+  const rows = [...document.querySelectorAll('.xterm-rows > div')].map(({ textContent }) => textContent.replaceAll('\u00a0', ' ').trim());
+  return rows.some((row) => new RegExp(wanted).test(row));
+}
+
+// From just before it is typed to the picture of its last line.
+async function consoleRound(page, round) {
+  const end = `end-of-${100 + round}`;
+  const seen = page.evaluate((last) => new Promise((resolve) => {
+    const began = performance.now();
+    const rows = document.querySelector('.xterm-rows');
+    const look = () => {
+      if (![...rows.children].some(({ textContent }) => textContent.replaceAll('\u00a0', ' ').trim() === last)) return requestAnimationFrame(look);
+      resolve(performance.now() - began);
+    };
+    requestAnimationFrame(look);
+  }), end);
+  await page.type(`cat listing; echo end-of-$((100+${round}))`);
+  return BYTES / 1e3 / (await seen);
+}
+
 const types = { '.mjs': 'text/javascript', '.css': 'text/css' };
 const library = await listen(
   http.createServer(async ({ url }, response) => {
@@ -56,28 +80,29 @@ const library = await listen(
     response.end(type ? await readFile(path.join(LIBRARY, url)) : '<!doctype html><link rel="stylesheet" href="/css/xterm.css">');
   }),
 );
-const browser = await browsing.launchBrowser();
 const runtime = await Runtime.start();
+const pages = [];
 try {
-  await writeFile(path.join(runtime.workspace, 'listing'), text);
-  const bare = await (await browser.newContext()).newPage();
-  await bare.goto(`http://127.0.0.1:${library.port}/`);
-  const page = await openConsole(browser, runtime);
-  await go(page, 'Processes');
-  await page.getByRole('button', { name: 'New shell' }).first().click();
-  await terminalText(page, /[$#] $/m);
+  await writeFile(path.join(runtime.workspace, 'listing'), listing(BYTES));
+  const measured = { bare: [], console: [] };
+  const bare = await openUnwatched(`http://127.0.0.1:${library.port}/`);
+  pages.push(bare);
+  await bare.until('its page is there', () => document.styleSheets.length > 0);
+  await bare.evaluate(`(bytes) => { window.bytes = new TextEncoder().encode((${listing})(bytes)); }`, BYTES);
+  const { url } = await command(runtime, 'console', '--no-open');
+  const page = await openUnwatched(url);
+  pages.push(page);
+  await page.until('the list of pages', press, ['a', 'Processes']);
+  await page.until('the button', press, ['button', 'New shell']);
+  await page.until('a prompt', shows, ['[$#]$']);
+  await page.evaluate(() => document.querySelector('.xterm-helper-textarea').focus());
   for (let round = 0; round < ROUNDS; round += 1) {
-    await bare.bringToFront();
-    measured.bare.push(await bare.evaluate(bareRound, text));
-    await page.bringToFront();
-    const began = performance.now();
-    await type(page, `cat listing; echo end-of-$((${round}+100))`);
-    await terminalText(page, new RegExp(`^end-of-${round + 100}$`, 'm'), 120_000);
-    measured.console.push(text.length / 1e3 / (performance.now() - began));
+    measured.bare.push(await bare.evaluate(bareRound));
+    measured.console.push(await consoleRound(page, round));
   }
   process.stdout.write(JSON.stringify(measured));
 } finally {
-  await browser.close();
+  for (const page of pages) await page.close();
   await runtime.remove();
   await library.close();
 }

@@ -9,7 +9,7 @@ import { within } from './waiting.mjs';
 
 const { chromium } = createRequire(path.join(modules, 'from-here.js'))('playwright-core');
 
-const ARGUMENTS = [
+export const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-background-networking',
