@@ -2,9 +2,9 @@
 
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import * as browsing from '../support/browser.mjs';
 import { Runtime } from '../support/runtime.mjs';
 import * as syncing from '../support/sync.mjs';
+import { openUnwatched } from '../support/unwatched.mjs';
 
 const ROUNDS = 3;
 const FILES = 10_000;
@@ -32,14 +32,14 @@ const bareLoop = async ({ files, inAFolder, bytes }) => {
 };
 
 const measured = { bare: [], synced: [], fromHost: [], toHost: [] };
-const browser = await browsing.launchBrowser();
+const pages = [];
 const runtime = await Runtime.start();
 const site = await syncing.startSite(runtime.port);
 try {
   await syncing.command(runtime, 'origins', 'allow', site.origin);
-  const other = await browser.newContext();
-  const bare = await other.newPage();
-  await bare.goto(`${site.origin}/disk.js`);
+  // In browsers of their own, so that neither has the other's files.
+  const bare = await openUnwatched(`${site.origin}/disk.js`);
+  pages.push(bare);
   const bareRound = () =>
     bare.evaluate(
       ([loop, options]) =>
@@ -51,8 +51,9 @@ try {
       [String(bareLoop), { files: FILES, inAFolder: IN_A_FOLDER, bytes: FILE_BYTES }],
     );
 
-  const context = await browser.newContext();
-  const page = await syncing.openTab(context, site);
+  const page = await openUnwatched(site.origin);
+  pages.push(page);
+  await page.until('the page is there', () => window.disk !== undefined);
   await syncing.untilState(page, 'synced');
   for (let round = 0; round < ROUNDS; round += 1) {
     const prepared = path.join(runtime.folder, 'prepared');
@@ -114,7 +115,7 @@ try {
   }
   process.stdout.write(JSON.stringify(measured));
 } finally {
-  await browser.close();
+  for (const page of pages) await page.close();
   await runtime.remove();
   await site.close();
 }

@@ -45,7 +45,7 @@ async function bareRound() {
   return bytes.length / 1e3 / took;
 }
 
-function press(kind, label) {
+function press([kind, label]) {
   const found = [...document.querySelectorAll(kind)].find(({ textContent }) => textContent.trim().startsWith(label));
   found?.click();
   return found !== undefined;

@@ -40,17 +40,17 @@ class Page {
     this.close = close;
   }
 
-  // What `script`, a function, gives in the page.
-  async evaluate(script, ...given) {
-    const expression = `(${script})(...${JSON.stringify(given)})`;
+  // What `script`, a function, gives in the page with this argument, as Playwright's does.
+  async evaluate(script, given) {
+    const expression = `(${script})(${JSON.stringify(given) ?? ''})`;
     const { result, exceptionDetails } = await this.#ask('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   }
 
   // Waits until `condition`, a function run in the page, gives something truthy.
-  until(what, condition, given = [], deadline = 60_000) {
-    return eventually(what, () => this.evaluate(condition, ...given), deadline);
+  until(what, condition, given, deadline = 60_000) {
+    return eventually(what, () => this.evaluate(condition, given), deadline);
   }
 
   // Types a line where the keyboard is.
