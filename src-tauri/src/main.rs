@@ -24,7 +24,6 @@ mod supervisor;
 mod tray;
 mod window;
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -161,22 +160,14 @@ async fn end_with_signal(desktop: Arc<Desktop>) {
     desktop.quit().await;
 }
 
-/// Tells the web view how not to draw: with NVIDIA's driver its faster way to the screen shows a white window, and where nothing draws faster than the
-/// processor, layers that are drawn as if something did cost the start a fifth of its time. What the person has set stands.
+/// With NVIDIA's driver the web view's faster way to the screen shows a white window; elsewhere it is to be used.
 fn prepare_web_view() {
-    let nvidia = Path::new("/proc/driver/nvidia/version").exists();
-    let nodes = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
-    let accelerated =
-        nvidia || nodes.into_iter().any(|node| node.file_name().as_bytes().starts_with(b"renderD"));
-    for (switch, wanted) in
-        [("WEBKIT_DISABLE_DMABUF_RENDERER", nvidia), ("WEBKIT_DISABLE_COMPOSITING_MODE", !accelerated)]
-    {
-        if wanted && std::env::var_os(switch).is_none() {
-            // SAFETY: there is no other thread yet.
-            #[allow(unsafe_code, reason = "the web view reads it from the environment")]
-            unsafe {
-                std::env::set_var(switch, "1");
-            }
+    const SWITCH: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    if Path::new("/proc/driver/nvidia/version").exists() && std::env::var_os(SWITCH).is_none() {
+        // SAFETY: there is no other thread yet.
+        #[allow(unsafe_code, reason = "the web view reads it from the environment")]
+        unsafe {
+            std::env::set_var(SWITCH, "1");
         }
     }
 }
