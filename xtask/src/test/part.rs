@@ -1,7 +1,7 @@
 //! Parts of the whole that go on at the same time.
 //!
 //! What comes after the tests of the crates waits more than it works: for a browser, a container engine, a system that boots, a linker that has one thread. So
-//! these parts share the machine, two at a time. Each is a process of its own, `cargo xtask part`, whose output goes to a file and is shown
+//! these parts share the machine, two at a time, but in CI one. Each is a process of its own, `cargo xtask part`, whose output goes to a file and is shown
 //! as a whole when it has ended; what it says last is its rows of the table.
 
 use super::report::Report;
@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
-/// As many as CI's machines have cores.
+/// Where all is compiled already. In a clean clone the compilers of two parts are in each other's way, and the tests in that of both: there it took as
+/// long as one after the other, 37 minutes on two cores.
 const AT_A_TIME: usize = 2;
 
 /// Steps that go together, or need each other.
@@ -50,9 +51,10 @@ pub(super) fn leave(checkout: &Checkout, part: Part, report: &Report) -> Result<
 pub(super) fn all(report: &mut Report, checkout: &Checkout) {
     let waiting = Mutex::new(Part::value_variants().iter());
     let shown = Mutex::new(());
+    let at_a_time = if super::in_ci() { 1 } else { AT_A_TIME };
     let next = || waiting.lock().ok().and_then(|mut parts| parts.next());
     thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..at_a_time {
             scope.spawn(|| {
                 while let Some(&part) = next() {
                     begin(checkout, &name(part), &shown);
