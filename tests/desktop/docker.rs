@@ -1,6 +1,6 @@
 //! The app with a real container engine, from the screen: into a container and back, and nothing that runs left behind.
 //!
-//! `cargo xtask test --containers` runs these, one at a time: it has the engine and has made the image.
+//! `cargo xtask test --only containers` runs these, one at a time: it has the engine and has made the image.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

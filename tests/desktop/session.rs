@@ -18,7 +18,7 @@ pub(crate) fn desktop_program() -> PathBuf {
         .map_or_else(|| runtime_program().with_file_name("mhnos-desktop"), PathBuf::from);
     assert!(
         program.is_file(),
-        "there is no app to test at {}: cargo xtask test --desktop",
+        "there is no app to test at {}: cargo xtask test --only desktop",
         program.display()
     );
     program

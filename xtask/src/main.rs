@@ -49,17 +49,11 @@ enum Task {
     },
     /// Run every check and test
     Test {
-        /// Run only the tests in containers, on a real engine
-        #[arg(long, conflicts_with = "filter")]
-        containers: bool,
-        /// Run only the checks and tests of the desktop app
-        #[arg(long, conflicts_with = "filter")]
-        desktop: bool,
-        /// Only install the packages on a clean system, and run the commands of the documents
-        #[arg(long, conflicts_with = "filter")]
-        installation: bool,
+        /// Run only this part of the whole
+        #[arg(long, value_name = "PART", conflicts_with = "filter")]
+        only: Option<test::Part>,
         /// Only make the AppImage, and start it on a clean system
-        #[arg(long, conflicts_with = "filter")]
+        #[arg(long, conflicts_with_all = ["filter", "only"])]
         app_image: bool,
         /// Run only the Rust tests that these `cargo nextest run` arguments select
         #[arg(last = true)]
@@ -115,9 +109,7 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Setup => setup::everything(&checkout).map(drop)?,
         Task::Run { headless, serve_arguments } => match run::run(&checkout, headless, &serve_arguments)? {},
-        Task::Test { containers: true, .. } => return Ok(test::containers(&checkout)),
-        Task::Test { desktop: true, .. } => return Ok(test::desktop(&checkout)),
-        Task::Test { installation: true, .. } => return Ok(test::installation(&checkout)),
+        Task::Test { only: Some(part), .. } => return Ok(test::only(&checkout, part)),
         Task::Test { app_image: true, .. } => return Ok(test::app_image(&checkout)),
         Task::Test { filter, .. } => return Ok(test::test(&checkout, &filter)),
         Task::Part { part } => return test::part(&checkout, part),

@@ -79,73 +79,32 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(), None)
         });
-        match &prepared {
-            Ok(_) => part::all(&mut report, checkout),
-            Err(reason) => report.skip("all else", reason),
-        }
+        part::all(&mut report, checkout, &prepared);
     }
     report.print();
     report.exit_code()
 }
 
-/// Carries out one of the parts that [`test()`] has prepared.
+/// Makes ready and carries out one part alone.
+pub(crate) fn only(checkout: &Checkout, part: Part) -> ExitCode {
+    let mut report = Report::default();
+    let tools = report.step("setup", || setup::everything(checkout));
+    report.step("client", || client::build(checkout));
+    report.step("pages", || ui::build(checkout));
+    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    part.steps(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
+    report.print();
+    report.exit_code()
+}
+
+/// Carries out one part for which [`test()`] has made ready, in a process of its own, and leaves its rows there.
 pub(crate) fn part(checkout: &Checkout, part: Part) -> Result<ExitCode> {
     let tools = setup::tools()?;
     let runtime = checkout.development_runtime();
-    let prepared = prepared(Some(&tools), Some(&runtime));
     let mut report = Report::default();
-    match part {
-        Part::Installation => {
-            installation::step(&mut report, checkout, Some(&tools));
-            documents::step(&mut report, checkout, Some(&tools));
-        }
-        Part::Containers => containers::step(&mut report, checkout, &prepared),
-        Part::Desktop => desktop::step(&mut report, checkout, &prepared),
-        Part::Browser => {
-            browser_step(&mut report, "browser tests", checkout, &prepared, |name| !name.starts_with("sync"))
-        }
-        Part::BrowserSync => {
-            browser_step(&mut report, "browser sync", checkout, &prepared, |name| name.starts_with("sync"))
-        }
-    }
+    part.steps(&mut report, checkout, &prepared(Some(&tools), Some(&runtime)));
     part::leave(checkout, part, &report)?;
     Ok(report.exit_code())
-}
-
-/// Runs only the step that needs a container engine.
-pub(crate) fn containers(checkout: &Checkout) -> ExitCode {
-    let mut report = Report::default();
-    let tools = report.step("setup", || setup::everything(checkout));
-    report.step("client", || client::build(checkout));
-    report.step("pages", || ui::build(checkout));
-    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
-    containers::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
-    report.print();
-    report.exit_code()
-}
-
-/// Runs only the step of the desktop app.
-pub(crate) fn desktop(checkout: &Checkout) -> ExitCode {
-    let mut report = Report::default();
-    let tools = report.step("setup", || setup::everything(checkout));
-    report.step("client", || client::build(checkout));
-    report.step("pages", || ui::build(checkout));
-    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
-    desktop::step(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
-    report.print();
-    report.exit_code()
-}
-
-/// Runs only the steps about what people install and are told to type.
-pub(crate) fn installation(checkout: &Checkout) -> ExitCode {
-    let mut report = Report::default();
-    let tools = report.step("setup", || setup::everything(checkout));
-    report.step("client", || client::build(checkout));
-    report.step("pages", || ui::build(checkout));
-    installation::step(&mut report, checkout, tools.as_ref());
-    documents::step(&mut report, checkout, tools.as_ref());
-    report.print();
-    report.exit_code()
 }
 
 /// Makes the AppImage and tries it, which is no part of the whole: it takes minutes, and its parts are in the packages that are tried there.

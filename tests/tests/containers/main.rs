@@ -2,7 +2,7 @@
 //! commands of `mhnos-runtime docker`.
 //!
 //! All tests use the names people know (`mhnos-runtime`, `mhnos/runtime`), so they run one at a time and each begins and ends with none of
-//! these containers. Ports and workspaces are of their own. `cargo xtask test --containers` has the engine and has built both images.
+//! these containers. Ports and workspaces are of their own. `cargo xtask test --only containers` has the engine and has built both images.
 
 #![allow(
     clippy::unwrap_used,

@@ -4,7 +4,8 @@
 //! these parts share the machine, two at a time, but in CI one. Each is a process of its own, `cargo xtask part`, whose output goes to a file and is shown
 //! as a whole when it has ended; what it says last is its rows of the table.
 
-use super::report::Report;
+use super::report::{Report, Step};
+use super::{Prepared, browser_step, containers, desktop, documents, installation};
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
 use clap::ValueEnum;
@@ -35,6 +36,30 @@ pub(crate) enum Part {
     BrowserSync,
 }
 
+impl Part {
+    pub(super) fn steps(self, report: &mut Report, checkout: &Checkout, prepared: &Step<Prepared<'_>>) {
+        match self {
+            Self::Installation => {
+                let tools = prepared.as_ref().ok().map(|prepared| prepared.tools);
+                installation::step(report, checkout, tools);
+                documents::step(report, checkout, tools);
+            }
+            Self::Containers => containers::step(report, checkout, prepared),
+            Self::Desktop => desktop::step(report, checkout, prepared),
+            Self::Browser => {
+                browser_step(report, "browser tests", checkout, prepared, |name| !name.starts_with("sync"));
+            }
+            Self::BrowserSync => {
+                browser_step(report, "browser sync", checkout, prepared, |name| name.starts_with("sync"));
+            }
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// Where a part's output and rows are, below the target folder.
 fn files(checkout: &Checkout, part: &str) -> [PathBuf; 2] {
     let folder = checkout.target().join("parts");
@@ -43,12 +68,18 @@ fn files(checkout: &Checkout, part: &str) -> [PathBuf; 2] {
 
 /// Leaves what came of a part to the process that began it.
 pub(super) fn leave(checkout: &Checkout, part: Part, report: &Report) -> Result<()> {
-    let [_, rows] = files(checkout, &name(part));
+    let [_, rows] = files(checkout, &part.name());
     fs::write(&rows, report.rows().to_string()).map_err(Failure::file("write", &rows))
 }
 
-/// Carries all parts out, the longest first, and adds their rows in this order.
-pub(super) fn all(report: &mut Report, checkout: &Checkout) {
+/// Carries all parts out, the longest first, and adds their rows in this order; none where what they need is not there.
+pub(super) fn all(report: &mut Report, checkout: &Checkout, prepared: &Step<Prepared<'_>>) {
+    if let Err(reason) = prepared {
+        for part in Part::value_variants() {
+            report.skip(&part.name(), reason);
+        }
+        return;
+    }
     let waiting = Mutex::new(Part::value_variants().iter());
     let shown = Mutex::new(());
     let at_a_time = if super::in_ci() { 1 } else { AT_A_TIME };
@@ -57,13 +88,13 @@ pub(super) fn all(report: &mut Report, checkout: &Checkout) {
         for _ in 0..at_a_time {
             scope.spawn(|| {
                 while let Some(&part) = next() {
-                    begin(checkout, &name(part), &shown);
+                    begin(checkout, &part.name(), &shown);
                 }
             });
         }
     });
     for &part in Part::value_variants() {
-        let part = name(part);
+        let part = part.name();
         let [_, rows] = files(checkout, &part);
         let rows = fs::read(rows).ok().and_then(|rows| serde_json::from_slice(&rows).ok());
         if !rows.is_some_and(|rows| report.take(&rows)) {
@@ -86,7 +117,8 @@ fn perform(part: &str, log: &Path, rows: &Path) -> Result<()> {
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder).map_err(Failure::file("create", folder))?;
     }
-    let _ = fs::remove_file(rows);
+    // What an earlier run left says nothing of this one.
+    fs::write(rows, "").map_err(Failure::file("write", rows))?;
     let output = File::create(log).map_err(Failure::file("create", log))?;
     let errors = output.try_clone().map_err(Failure::file("open", log))?;
     println!("... {part} has begun; until it ends, what it prints is in {}", log.display());
@@ -97,8 +129,4 @@ fn perform(part: &str, log: &Path, rows: &Path) -> Result<()> {
     let mut printed = File::open(log).map_err(Failure::file("open", log))?;
     io::copy(&mut printed, &mut io::stdout().lock()).map_err(Failure::file("show", log))?;
     Ok(())
-}
-
-fn name(part: Part) -> String {
-    part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

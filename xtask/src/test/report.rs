@@ -56,7 +56,7 @@ impl Report {
         }
     }
 
-    pub(super) fn skip(&mut self, name: &'static str, reason: &str) {
+    pub(super) fn skip(&mut self, name: &str, reason: &str) {
         self.rows.push(Row {
             name: name.to_owned(),
             outcome: Outcome::Skipped(reason.to_owned()),
