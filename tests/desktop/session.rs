@@ -1,11 +1,11 @@
 //! A person's session, and the app in it.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use mhnos_tests::display::{Display, first_line};
 use mhnos_tests::{eventually, http, runtime_program, system};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -30,8 +30,7 @@ const PERSON: u32 = 1000;
 /// A display, perhaps a bus, and folders.
 pub(crate) struct Session {
     folder: TempDir,
-    display: String,
-    server: Child,
+    display: Display,
     bus: Option<(Child, String)>,
     /// What `DOCKER_HOST` says; `None`: nothing, and the machine's own engine is found.
     engine: Option<String>,
@@ -74,18 +73,11 @@ impl Session {
     pub(crate) fn without_bus() -> Self {
         let folder = tempfile::Builder::new().prefix("mhnos-desktop-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
-        let mut server = Command::new("Xvfb")
-            // Without the last it starts anew whenever its last client goes, and refuses who comes in that moment.
-            .args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp", "-noreset"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("there is an Xvfb");
-        let display = format!(":{}", first_line(&mut server));
+        let display = Display::start([] as [&str; 0]);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // No container engine of the machine's is to be touched.
         let engine = Some("unix:///nonexistent/docker.sock".into());
-        let session = Self { folder, display, server, bus: None, engine, port };
+        let session = Self { folder, display, bus: None, engine, port };
         session.runtime_settings(&format!(r#"{{"port": {port}}}"#));
         session
     }
@@ -187,7 +179,7 @@ impl Session {
             }
         }
         command
-            .env("DISPLAY", &self.display)
+            .env("DISPLAY", self.display.name())
             .env("HOME", &home)
             .env("XDG_RUNTIME_DIR", &home)
             .env("MHNOS_STATE_DIR", self.state())
@@ -262,7 +254,7 @@ impl Session {
 
     /// Asks a window to close, as the button in its frame does.
     pub(crate) fn close(&self, window: &str) {
-        let (connection, _) = x11rb::connect(Some(&self.display)).unwrap();
+        let (connection, _) = x11rb::connect(Some(self.display.name())).unwrap();
         let atom =
             |name: &[u8]| connection.intern_atom(false, name).unwrap().reply().expect("a name is known").atom;
         let (protocols, delete) = (atom(b"WM_PROTOCOLS"), atom(b"WM_DELETE_WINDOW"));
@@ -306,8 +298,6 @@ impl Drop for Session {
             let _ = bus.kill();
             let _ = bus.wait();
         }
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }
 
@@ -356,10 +346,4 @@ impl Drop for App {
 
 fn is_listening(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-}
-
-fn first_line(child: &mut Child) -> String {
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    line.trim().to_owned()
 }

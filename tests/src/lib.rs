@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 pub mod command;
+pub mod display;
 pub mod http;
 mod random;
 mod runtime;

@@ -3,14 +3,15 @@
 //! On a display of its own, of which the picture is a file (`Xvfb -fbdir`): to look at it costs the machine nothing that the app would miss. The bare
 //! limit is the browser that comes with the web view, showing a page of one colour.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mhnos_tests::display::{self, SIZE};
 use tempfile::TempDir;
 
 use crate::report::{Line, Report};
@@ -18,8 +19,6 @@ use crate::statistics::{median, milliseconds};
 use crate::{Result, runtime, start};
 
 const ROUNDS: usize = 7;
-const WIDTH: usize = 1280;
-const HEIGHT: usize = 900;
 
 /// After this it is not painted any more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -139,8 +138,7 @@ impl Drop for Ended {
 
 /// A display, and a folder that goes with it.
 struct Display {
-    name: String,
-    _server: Ended,
+    server: display::Display,
     folder: TempDir,
 }
 
@@ -148,20 +146,13 @@ impl Display {
     fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         fs::create_dir(folder.path().join("home"))?;
-        let mut server = Command::new("Xvfb");
-        server.args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0"]);
-        server.arg(format!("{WIDTH}x{HEIGHT}x24")).arg("-fbdir").arg(folder.path());
-        let mut server = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut number = String::new();
-        if let Some(output) = server.stdout.take() {
-            BufReader::new(output).read_line(&mut number)?;
-        }
-        Ok(Self { name: format!(":{}", number.trim()), _server: Ended(server), folder })
+        let server = display::Display::start([OsStr::new("-fbdir"), folder.path().as_os_str()]);
+        Ok(Self { server, folder })
     }
 
     fn start(&self, command: &mut Command) -> Result<Ended> {
         let home = self.folder.path().join("home");
-        command.env("DISPLAY", &self.name).env("GDK_BACKEND", "x11").env("NO_AT_BRIDGE", "1");
+        command.env("DISPLAY", self.server.name()).env("GDK_BACKEND", "x11").env("NO_AT_BRIDGE", "1");
         command.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent");
         command.env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
         Ok(Ended(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?))
@@ -170,13 +161,14 @@ impl Display {
     /// Seconds until the picture is as it should be: red, green and blue of every seventh line's every fifth dot.
     fn wait(&self, began: Instant, is_so: impl Fn(&[[u8; 3]]) -> bool) -> Result<f64> {
         // The format is that of xwd: a header, then four bytes a dot.
+        let [width, height] = SIZE;
         let file = File::open(self.folder.path().join("Xvfb_screen0"))?;
-        let header = file.metadata()?.len() - (WIDTH * HEIGHT * 4) as u64;
-        let mut line = vec![0; WIDTH * 4];
+        let header = file.metadata()?.len() - (width * height * 4) as u64;
+        let mut line = vec![0; width * 4];
         while began.elapsed() < PATIENCE {
             let mut picture = Vec::new();
-            for number in (0..HEIGHT).step_by(7) {
-                file.read_exact_at(&mut line, header + (number * WIDTH * 4) as u64)?;
+            for number in (0..height).step_by(7) {
+                file.read_exact_at(&mut line, header + (number * width * 4) as u64)?;
                 picture.extend(line.chunks(4).step_by(5).map(|dot| [dot[2], dot[1], dot[0]]));
             }
             if is_so(&picture) {
