@@ -5,6 +5,8 @@
 //! with its beginning kept so that the answer can name the request, and the connection lives on; and output goes
 //! from the log to the socket without being copied.
 
+mod socket;
+
 use std::io::{self, Cursor};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,6 +14,8 @@ use mhnos_protocol::limits::OVERSIZED_PREFIX_BYTES;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+pub use socket::{Readable, Socket};
 
 /// First room for what comes in. It grows with what really comes, not with what is announced.
 const READ_BYTES: usize = 4 << 10;
@@ -27,6 +31,9 @@ const HEADER_BYTES: usize = 10;
 
 /// RFC 6455, 5.5: the largest payload of a control frame.
 const CONTROL_BYTES: u64 = 125;
+
+/// A control frame holds 125 bytes (RFC 6455, 5.5), of which two are the code. A longer reason is cut.
+const CLOSE_REASON_BYTES: usize = 123;
 
 /// What the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,62 +218,6 @@ impl<R: AsyncRead + Readable + Unpin> MessageReader<R> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(())
-    }
-}
-
-/// A stream that can say when there is something to read before room is made for it.
-pub trait Readable {
-    /// Waits until there is something to read, or the stream has ended.
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
-}
-
-impl Readable for tokio::net::tcp::OwnedReadHalf {
-    async fn readable(&self) -> io::Result<()> {
-        self.readable().await
-    }
-}
-
-impl Readable for tokio::net::unix::OwnedReadHalf {
-    async fn readable(&self) -> io::Result<()> {
-        self.readable().await
-    }
-}
-
-/// A control frame holds 125 bytes (RFC 6455, 5.5), of which two are the code. A longer reason is cut.
-const CLOSE_REASON_BYTES: usize = 123;
-
-/// A socket whose two directions are used by two tasks.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// What is read from.
-    type Read: AsyncRead + Readable + Unpin + Send + Sync;
-    /// What is written to.
-    type Write: AsyncWrite + Unpin + Send + 'static;
-
-    /// Both directions, neither of which waits for the other.
-    fn halves(self) -> (Self::Read, Self::Write);
-}
-
-impl Socket for tokio::net::TcpStream {
-    type Read = tokio::net::tcp::OwnedReadHalf;
-    type Write = tokio::net::tcp::OwnedWriteHalf;
-
-    fn halves(self) -> (Self::Read, Self::Write) {
-        self.into_split()
-    }
-}
-
-impl Socket for tokio::net::UnixStream {
-    type Read = tokio::net::unix::OwnedReadHalf;
-    type Write = tokio::net::unix::OwnedWriteHalf;
-
-    fn halves(self) -> (Self::Read, Self::Write) {
-        self.into_split()
-    }
-}
-
-impl Readable for &[u8] {
-    async fn readable(&self) -> io::Result<()> {
         Ok(())
     }
 }
