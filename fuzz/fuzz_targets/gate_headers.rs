@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mhnos_server::origin::{Origin, is_own_host};
+use mhnos_fuzz::origin::{Origin, is_own_host};
 
 fuzz_target!(|input: (&str, &str)| {
     let (host, origin) = input;

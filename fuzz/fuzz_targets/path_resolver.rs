@@ -4,7 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use libfuzzer_sys::fuzz_target;
-use mhnos_server::paths;
+use mhnos_fuzz::paths;
 
 fuzz_target!(|input: (&str, &str)| {
     let (named, directory) = input;

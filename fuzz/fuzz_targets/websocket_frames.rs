@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use mhnos_server::websocket::{Incoming, MessageReader};
+use mhnos_fuzz::websocket::{Incoming, MessageReader};
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (limit, stream) = (usize::from(input.0), input.1);

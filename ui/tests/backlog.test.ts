@@ -10,8 +10,9 @@ const SCROLLBACK = 15;
 const SEEDS = 300;
 const encoder = new TextEncoder();
 
+/** It would tell of each sequence that is none, and many here are none. */
 function terminal(): Terminal {
-  return new Terminal({ rows: ROWS, cols: COLUMNS, scrollback: SCROLLBACK, convertEol: true, allowProposedApi: true });
+  return new Terminal({ rows: ROWS, cols: COLUMNS, scrollback: SCROLLBACK, convertEol: true, allowProposedApi: true, logLevel: 'off' });
 }
 
 async function give(to: Terminal, pieces: Iterable<string>): Promise<void> {

@@ -3,7 +3,7 @@
 //! The bench program measures the bare limits of the machine in the same run, so its table means something on any
 //! machine. It finds the runtime and the real programs through the same variables as the tests.
 
-use crate::checkout::{Checkout, Profile};
+use crate::checkout::Checkout;
 use crate::engine::Engine;
 use crate::failure::Result;
 use crate::{client, program, setup, test, ui};
@@ -14,7 +14,7 @@ pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<(
     setup::for_benching()?;
     client::build(checkout)?;
     ui::build(checkout)?;
-    let runtime = checkout.build_runtime(Profile::Release)?;
+    let runtime = checkout.build_runtime()?;
     // Two rows need what takes a while to have: only for those who ask for them, or for all.
     let selected = |row: &str| {
         let asked = |word: &OsString| row.contains(&*word.to_string_lossy());

@@ -9,14 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The name of the runtime's program.
-const RUNTIME: &str = "mhnos-runtime";
-
-/// Which of cargo's two usual profiles a binary was built with.
-#[derive(Clone, Copy)]
-pub(crate) enum Profile {
-    Development,
-    Release,
-}
+pub(crate) const RUNTIME: &str = "mhnos-runtime";
 
 pub(crate) struct Checkout {
     root: PathBuf,
@@ -53,25 +46,10 @@ impl Checkout {
         cargo
     }
 
-    /// Builds the runtime and returns the program's path.
-    pub(crate) fn build_runtime(&self, profile: Profile) -> Result<PathBuf> {
-        const PACKAGE: &str = "mhnos-server";
-        match profile {
-            Profile::Development => {
-                program::run(self.cargo().args(["build", "--package", PACKAGE, "--bin", RUNTIME]))?;
-                Ok(self.development_runtime())
-            }
-            // The one that is packed is also the one that is run and measured.
-            Profile::Release => {
-                let built = compile::program(self, PACKAGE, RUNTIME, Libc::Gnu)?;
-                compile::under_usual_name(self, &built)
-            }
-        }
-    }
-
-    /// Where the runtime is that was built for development.
-    pub(crate) fn development_runtime(&self) -> PathBuf {
-        self.target.join("debug").join(RUNTIME)
+    /// Builds the runtime for people and returns the program's path: the one that is packed is also the one that is run and measured.
+    pub(crate) fn build_runtime(&self) -> Result<PathBuf> {
+        let built = compile::program(self, "mhnos-server", RUNTIME, Libc::Gnu)?;
+        compile::under_usual_name(self, &built)
     }
 }
 

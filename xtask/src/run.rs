@@ -3,7 +3,7 @@
 //! What is started takes this process's place instead of being its child: Ctrl-C, the terminal and the exit code are then
 //! its own, with nobody in between.
 
-use crate::checkout::{Checkout, Profile};
+use crate::checkout::Checkout;
 use crate::compile::{self, Libc};
 use crate::failure::Result;
 use crate::{client, program, setup, ui};
@@ -25,7 +25,7 @@ pub(crate) fn run(checkout: &Checkout, headless: bool, serve_arguments: &[OsStri
     }
     client::build(checkout)?;
     ui::build(checkout)?;
-    let runtime = checkout.build_runtime(Profile::Release)?;
+    let runtime = checkout.build_runtime()?;
     let mut started = if with_app {
         // Beside the runtime, which it starts.
         let built = compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?;

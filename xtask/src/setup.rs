@@ -101,7 +101,9 @@ pub(crate) fn for_installation() -> Result<()> {
 /// All that any command but `bench` needs. Returns where the programs from npm are.
 pub(crate) fn everything(checkout: &Checkout) -> Result<Tools> {
     let started = Instant::now();
-    debian::ensure(&[debian::FOR_BUILDING, debian::FOR_FUZZING, debian::FOR_TESTING].concat())?;
+    debian::ensure(
+        &[debian::FOR_BUILDING, debian::FOR_DESKTOP, debian::FOR_FUZZING, debian::FOR_TESTING].concat(),
+    )?;
     ensure_nextest(checkout)?;
     let tools = tools::ensure()?;
     println!("setup: this machine is ready ({:.1} s)", started.elapsed().as_secs_f64());

@@ -3,6 +3,9 @@
 //! A step that fails does not end the run: what comes after it still says something, unless it needs what failed. The
 //! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
 //! through the variables of [`environment`], and nothing else has to be set to run them.
+//!
+//! Every command of cargo is about the whole workspace, so that nothing is compiled again for other features of a dependency. Which of the
+//! tests an ordinary run takes says `.config/nextest.toml`.
 
 mod attempts;
 mod containers;
@@ -12,10 +15,10 @@ mod installation;
 mod part;
 mod report;
 
-use crate::checkout::{Checkout, Profile};
+use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
 use crate::setup::{self, Tools};
-use crate::{client, fuzz, generate, program, ui};
+use crate::{checkout, client, fuzz, generate, program, ui};
 pub(crate) use part::Part;
 use report::{Report, Step};
 use std::env;
@@ -34,9 +37,6 @@ const SIMULATOR: &str = "package(mhnos-sync) & test(/^simulator::/)";
 const SEEDS: &str = "10000";
 const FEWER_SEEDS: &str = "2000";
 
-/// The app needs the system's web view to compile, and the window's pages: it has steps of its own.
-const NOT_THE_DESKTOP: [&str; 2] = ["--exclude", "mhnos-desktop"];
-
 /// Runs all steps, or with a filter only the Rust tests that it selects.
 pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     let mut report = Report::default();
@@ -48,9 +48,7 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     if everything {
         report.step("formatting", || check_formatting(checkout));
         report.step("lints", || {
-            let features = ["--features", containers::FEATURE, "--features", desktop::FEATURE];
-            let clippy = ["clippy", "--workspace", "--all-targets"];
-            program::run(checkout.cargo().args(clippy).args(NOT_THE_DESKTOP).args(features))
+            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
         });
         report.step("dependencies", || check_dependencies(checkout));
         report.step("generated types", || generate::check(checkout));
@@ -61,11 +59,11 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
         report.step_needing("page types", &tools, |tools| ui::check(checkout, &tools.node()));
         report.step_needing("page tests", &tools, |tools| ui::test(checkout, &tools.node()));
     }
-    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    let runtime = report.step("build", || build(checkout));
     let prepared = prepared(tools.as_ref(), runtime.as_deref());
     report.step_needing("tests", &prepared, |prepared| {
-        let mut nextest = checkout.cargo();
-        nextest.args(["nextest", "run", "--workspace"]).args(NOT_THE_DESKTOP).args(filter);
+        let mut nextest = nextest(checkout);
+        nextest.args(filter);
         if everything {
             nextest.args(["-E", &format!("not ({SIMULATOR})")]);
         }
@@ -73,9 +71,7 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     });
     if everything {
         report.step("simulator", || simulate(checkout));
-        report.step("doc tests", || {
-            program::run(checkout.cargo().args(["test", "--doc", "--workspace"]).args(NOT_THE_DESKTOP))
-        });
+        report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(), None)
         });
@@ -91,7 +87,7 @@ pub(crate) fn only(checkout: &Checkout, part: Part) -> ExitCode {
     let tools = report.step("setup", || setup::everything(checkout));
     report.step("client", || client::build(checkout));
     report.step("pages", || ui::build(checkout));
-    let runtime = report.step("build", || checkout.build_runtime(Profile::Development));
+    let runtime = report.step("build", || build(checkout));
     part.steps(&mut report, checkout, &prepared(tools.as_ref(), runtime.as_deref()));
     report.print();
     report.exit_code()
@@ -100,7 +96,7 @@ pub(crate) fn only(checkout: &Checkout, part: Part) -> ExitCode {
 /// Carries out one part for which [`test()`] has made ready, in a process of its own, and leaves its rows there.
 pub(crate) fn part(checkout: &Checkout, part: Part) -> Result<ExitCode> {
     let tools = setup::tools()?;
-    let runtime = checkout.development_runtime();
+    let runtime = runtime(checkout);
     let mut report = Report::default();
     part.steps(&mut report, checkout, &prepared(Some(&tools), Some(&runtime)));
     part::leave(checkout, part, &report)?;
@@ -126,6 +122,31 @@ fn fuzzing_seconds() -> u64 {
 
 fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
+
+/// Compiles the runtime, the app and the tests. Returns where the runtime is; the app is beside it, which starts it.
+fn build(checkout: &Checkout) -> Result<PathBuf> {
+    program::run(checkout.cargo().args(["build", "--workspace", "--all-targets"]))?;
+    Ok(runtime(checkout))
+}
+
+/// Where the runtime is that was built for development.
+fn runtime(checkout: &Checkout) -> PathBuf {
+    checkout.target().join("debug").join(checkout::RUNTIME)
+}
+
+/// `cargo nextest run`, which takes the tests that need nothing but what [`environment`] names.
+fn nextest(checkout: &Checkout) -> Command {
+    let mut nextest = checkout.cargo();
+    nextest.args(["nextest", "run", "--workspace"]);
+    nextest
+}
+
+/// The same for the tests that need more, which an ordinary run leaves out.
+fn nextest_of(checkout: &Checkout, tests: &str) -> Command {
+    let mut nextest = nextest(checkout);
+    nextest.args(["--ignore-default-filter", "-E", tests]);
+    nextest
 }
 
 /// How the tests find what they test, and the real programs they test it with.
@@ -154,9 +175,7 @@ fn prepared<'a>(tools: Option<&'a Tools>, runtime: Option<&'a Path>) -> Step<Pre
 /// A seed that fails is printed with the command that replays it.
 fn simulate(checkout: &Checkout) -> Result<()> {
     let seeds = if in_ci() { SEEDS } else { FEWER_SEEDS };
-    let mut nextest = checkout.cargo();
-    // Of all packages, as in the step before: chosen alone, this one's libraries would be compiled anew with fewer features.
-    nextest.args(["nextest", "run", "--workspace"]).args(NOT_THE_DESKTOP);
+    let mut nextest = nextest(checkout);
     nextest.args(["-E", SIMULATOR, "--success-output", "final"]);
     program::run(nextest.env("MHNOS_SIM_SEEDS", env::var_os("MHNOS_SIM_SEEDS").unwrap_or(seeds.into())))
 }

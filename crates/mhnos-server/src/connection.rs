@@ -21,9 +21,10 @@ use tokio::task::JoinHandle;
 use crate::gate::Principal;
 use crate::own_command;
 use crate::runtime::{ConnectionCount, Failure, Runtime, RuntimeProcess, check_terminal_size};
+use crate::socket::Socket;
 use crate::trust::audit::Fact;
 use crate::trust::{self, Entered};
-use crate::websocket::{Incoming, MessageReader, MessageWriter, Socket, is_violation};
+use crate::websocket::{Incoming, MessageReader, MessageWriter, is_violation};
 
 mod events;
 mod outbox;

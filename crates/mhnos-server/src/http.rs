@@ -26,8 +26,8 @@ use crate::connection::{self, Admission, Protocol};
 use crate::console;
 use crate::gate::{Principal, Refusal};
 use crate::runtime::Runtime;
+use crate::socket::Socket;
 use crate::trust::RefusalLog;
-use crate::websocket::Socket;
 
 /// What the handlers need.
 #[derive(Clone)]

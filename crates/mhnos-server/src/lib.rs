@@ -1,6 +1,6 @@
 //! The bridge between browser tabs and programs: what listens, who is let in, and what messages do.
 //!
-//! In the order of a message's way: [`http`] (or, for local commands, [`control`]) accepts and upgrades, [`gate`] says who it is and
+//! In the order of a message's way: [`http`] (or, for local commands, [`control`]) accepts and upgrades a [`socket`], [`gate`] says who it is and
 //! [`trust`] what they may do, [`websocket`] reads, `connection` understands both protocols, [`runtime`] carries out, with the processes
 //! of `mhnos-process`, the files of [`workspace`] and their two-way [`sync`] (whose names [`paths`] resolves). [`settings`], [`state`] and [`logging`] are what is
 //! there before; [`serve`] puts all together, [`listen`] opens its sockets or takes those of a service manager;
@@ -20,6 +20,7 @@ pub mod paths;
 pub mod runtime;
 pub mod serve;
 pub mod settings;
+pub mod socket;
 pub mod state;
 pub mod sync;
 pub mod trust;

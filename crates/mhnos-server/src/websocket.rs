@@ -5,8 +5,6 @@
 //! with its beginning kept so that the answer can name the request, and the connection lives on; and output goes
 //! from the log to the socket without being copied.
 
-mod socket;
-
 use std::io::{self, Cursor};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-pub use socket::{Readable, Socket};
+use crate::socket::Readable;
 
 /// First room for what comes in. It grows with what really comes, not with what is announced.
 const READ_BYTES: usize = 4 << 10;

@@ -1,4 +1,4 @@
-// A Chromium that nobody watches, for measuring. Playwright has the browser copy every frame of every socket to it, which costs the page more than the frame.
+// A Chromium that nobody watches, for measuring and for large transfers. Playwright has the browser copy every frame of every socket to it, which costs the page more than the frame.
 // What is used here of the DevTools protocol (<https://chromedevtools.github.io/devtools-protocol/>) copies nothing.
 
 import { spawn } from 'node:child_process';

@@ -1,11 +1,11 @@
 //! The step that tests the image and its containers on a real engine.
 //!
-//! These tests need an engine and each other's names, so they are a test program of their own, which the ordinary run does not build
-//! (the feature `containers` of the tests crate), and run one at a time. The image is made first, by the program under test, from the
+//! These tests need an engine and each other's names, so they are a test program of their own, which the ordinary run leaves out, and
+//! run one at a time. The image is made first, by the program under test, from the
 //! very Dockerfile that people use. The desktop app's tests with an engine are run here, too.
 
 use super::report::{Report, Step};
-use super::{NOT_THE_DESKTOP, Prepared, browser_test, desktop, environment};
+use super::{Prepared, browser_test, desktop, environment, nextest_of};
 use crate::checkout::Checkout;
 use crate::engine::Engine;
 use crate::failure::Result;
@@ -15,8 +15,8 @@ use std::process::Command;
 
 const NAME: &str = "containers";
 
-/// What makes cargo see these tests.
-pub(super) const FEATURE: &str = "mhnos-tests/containers";
+/// These tests, as nextest names them.
+const TESTS: &str = "binary(containers)";
 
 /// A page in Chromium against the container.
 const PAGE: &str = "tests/e2e/containers/page.test.mjs";
@@ -68,12 +68,9 @@ fn on(command: &mut Command, engine: &Engine) -> Result<()> {
 }
 
 fn tests(checkout: &Checkout, prepared: &Prepared<'_>, engine: &Engine) -> Result<()> {
-    let mut nextest = checkout.cargo();
+    let mut nextest = nextest_of(checkout, TESTS);
     nextest
-        // The whole workspace, so that nothing is compiled again for other features of a dependency.
-        .args(["nextest", "run", "--workspace", "--features", FEATURE])
-        .args(NOT_THE_DESKTOP)
-        .args(["--test", "containers", "--test-threads", "1"])
+        .args(["--test-threads", "1"])
         .envs(environment(prepared.runtime, prepared.tools))
         .envs(engine.environment());
     program::run(&mut nextest)?;

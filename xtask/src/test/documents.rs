@@ -17,7 +17,7 @@ mod blocks;
 use super::attempts;
 use super::installation::machine::{Machine, Supply};
 use super::report::Report;
-use crate::checkout::{Checkout, Profile};
+use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
 use crate::package::{self, Kind, Programs};
 use crate::setup::{self, Tools};
@@ -54,7 +54,7 @@ pub(super) fn step(report: &mut Report, checkout: &Checkout, tools: Option<&Tool
 fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     client::build(checkout)?;
     ui::build(checkout)?;
-    let runtime = checkout.build_runtime(Profile::Release)?;
+    let runtime = checkout.build_runtime()?;
     let list = program::output(Command::new("git").args(["ls-files", "*.md"]).current_dir(checkout.root()))?;
     let mut failed = Vec::new();
     for name in list.lines() {
