@@ -4,7 +4,7 @@
 //! last lines are a table of the steps and their count. The tests find the runtime and the real programs they start
 //! through the variables of [`environment`], and nothing else has to be set to run them.
 //!
-//! Every command of cargo is about the whole workspace, so that nothing is compiled again for other features of a dependency. Which of the
+//! Every command of cargo is about the whole workspace, so that nothing is compiled again for other features of a dependency ([`cargo`]). Which of the
 //! tests an ordinary run takes says `.config/nextest.toml`.
 
 mod attempts;
@@ -47,9 +47,11 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     report.step("pages", || ui::build(checkout));
     if everything {
         report.step("formatting", || check_formatting(checkout));
-        report.step("lints", || {
-            program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
-        });
+        if !in_ci() {
+            report.step("lints", || {
+                program::run(checkout.cargo().args(["clippy", "--workspace", "--all-targets"]))
+            });
+        }
         report.step("dependencies", || check_dependencies(checkout));
         report.step("generated types", || generate::check(checkout));
         let tools = tools.as_ref().ok_or("setup failed");
@@ -59,7 +61,7 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
         report.step_needing("page types", &tools, |tools| ui::check(checkout, &tools.node()));
         report.step_needing("page tests", &tools, |tools| ui::test(checkout, &tools.node()));
     }
-    let runtime = report.step("build", || build(checkout));
+    let runtime = report.step(if in_ci() { "build and lints" } else { "build" }, || build(checkout));
     let prepared = prepared(tools.as_ref(), runtime.as_deref());
     report.step_needing("tests", &prepared, |prepared| {
         let mut nextest = nextest(checkout);
@@ -71,7 +73,7 @@ pub(crate) fn test(checkout: &Checkout, filter: &[OsString]) -> ExitCode {
     });
     if everything {
         report.step("simulator", || simulate(checkout));
-        report.step("doc tests", || program::run(checkout.cargo().args(["test", "--doc", "--workspace"])));
+        report.step("doc tests", || program::run(cargo(checkout).args(["test", "--doc", "--workspace"])));
         report.step_needing("fuzzing", &tools.as_ref().ok_or("setup failed"), |_| {
             fuzz::run_targets(checkout, fuzzing_seconds(), None)
         });
@@ -124,9 +126,19 @@ fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
+/// The cargo that compiles for tests. In CI its compiler is Clippy, which is the usual one with more lints: a clean clone would go through all libraries
+/// once more for lints alone, which is minutes. Elsewhere a lint is not to keep anybody from running a test.
+fn cargo(checkout: &Checkout) -> Command {
+    let mut cargo = checkout.cargo();
+    if in_ci() {
+        cargo.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    }
+    cargo
+}
+
 /// Compiles the runtime, the app and the tests. Returns where the runtime is; the app is beside it, which starts it.
 fn build(checkout: &Checkout) -> Result<PathBuf> {
-    program::run(checkout.cargo().args(["build", "--workspace", "--all-targets"]))?;
+    program::run(cargo(checkout).args(["build", "--workspace", "--all-targets"]))?;
     Ok(runtime(checkout))
 }
 
@@ -137,7 +149,7 @@ fn runtime(checkout: &Checkout) -> PathBuf {
 
 /// `cargo nextest run`, which takes the tests that need nothing but what [`environment`] names.
 fn nextest(checkout: &Checkout) -> Command {
-    let mut nextest = checkout.cargo();
+    let mut nextest = cargo(checkout);
     nextest.args(["nextest", "run", "--workspace"]);
     nextest
 }
