@@ -33,6 +33,10 @@ const C1_LEAD = 0xc2;
 
 const code = (letter: string): number => letter.charCodeAt(0);
 
+/** What follows ESC in a control sequence, and the last byte of one that sets colours. */
+const OPENING = code('[');
+const COLOUR = code('m');
+
 /** What follows ESC, or is a C1 control less 0x40, and begins something longer. */
 const OPENERS = new Map<number, In>([
   [code('['), In.Control],
@@ -74,15 +78,48 @@ export class Backlog {
 
   /** Takes what a program printed. */
   push(bytes: Uint8Array): void {
-    let text = this.#where === In.Text && !this.#lead;
-    for (let at = 0; at < bytes.length; at++) {
-      const byte = bytes[at] as number;
-      if (text && byte >= 0x20 && byte !== C1_LEAD) continue;
-      this.#follow(byte, this.#length + at + 1);
-      text = this.#where === In.Text && !this.#lead;
+    const { buffer, byteOffset, length } = bytes;
+    const words = new Int32Array(buffer, byteOffset & ~3, ((byteOffset & 3) + length) >> 2);
+    for (let at = 0; at < length; at++) {
+      if (this.#where === In.Text && !this.#lead) at = this.#goOver(bytes, words, at);
+      if (at < length) this.#follow(bytes[at] as number, this.#length + at + 1);
     }
     this.#pieces.push(bytes);
-    this.#length += bytes.length;
+    this.#length += length;
+  }
+
+  /**
+   * Goes over what most of a flood is made of: letters, the ends of lines, and colours that are whole. Gives where something else begins.
+   *
+   * @param words - the same memory, of which letters are gone over four at a time.
+   */
+  #goOver(bytes: Uint8Array, words: Int32Array, at: number): number {
+    // How far into a word the first byte stands.
+    const shift = bytes.byteOffset & 3;
+    let lines = 0;
+    let end = 0;
+    for (; at < bytes.length; at++) {
+      const byte = bytes[at] as number;
+      if (byte >= 0x20) {
+        if (byte === C1_LEAD) break;
+        if (((at + shift) & 3) < 3) continue;
+        let word = (at + shift + 1) >> 2;
+        while (word < words.length && areLetters(words[word] as number)) word++;
+        at = word * 4 - shift - 1;
+      } else if (byte === LINE_FEED) {
+        lines++;
+        end = at + 1;
+      } else if (byte === ESCAPE) {
+        const last = endOfColour(bytes, at);
+        if (last < 0) break;
+        at = last;
+      } else if (byte !== CARRIAGE_RETURN) break;
+    }
+    if (lines > 0) {
+      this.#lines += lines;
+      this.#end = this.#length + end;
+    }
+    return at;
   }
 
   /**
@@ -184,22 +221,34 @@ export class Backlog {
     // The first line is drawn: it may have begun in what was.
     const from = all.indexOf(LINE_FEED, this.#begin) + 1;
     let to = this.#end;
-    for (let kept = 0; kept <= most; kept++) to = all.lastIndexOf(LINE_FEED, to - 1);
-    to = Math.max(from, to + 1);
+    for (let kept = 0; to > from; to--) if (all[to - 1] === LINE_FEED && kept++ >= most) break;
     return [all.subarray(0, from), ...colours(all.subarray(from, to)), all.subarray(to)];
   }
 }
 
+/** Whether all four bytes are of 0x20 to 0x7f: in no other does this leave the first bit as it is, 0. */
+function areLetters(word: number): boolean {
+  return (((word - 0x20202020) | word) & 0x80808080) === 0;
+}
+
+/** Where the sequence ends that begins here, if it sets colours and is whole; less than 0 if not. */
+function endOfColour(bytes: Uint8Array, at: number): number {
+  if (bytes[at + 1] !== OPENING) return -1;
+  let end = at + 2;
+  while ((bytes[end] as number) >= 0x30 && (bytes[end] as number) <= 0x3b) end++;
+  return bytes[end] === COLOUR ? end : -1;
+}
+
 /** The colours that lines set for those after them: all since they were last set back. */
 function colours(lines: Uint8Array): Uint8Array[] {
-  let set: Uint8Array[] = [];
-  for (let at = lines.indexOf(ESCAPE); at >= 0; at = lines.indexOf(ESCAPE, at + 1)) {
+  const set: Uint8Array[] = [];
+  // From the last one, because most lines set them back. Below 0 the search would begin at the end again.
+  for (let at = lines.lastIndexOf(ESCAPE); at >= 0; at = at > 0 ? lines.lastIndexOf(ESCAPE, at - 1) : -1) {
     let end = at + 2;
     while ((lines[end] as number) < 0x40) end++;
-    if (lines[end] !== code('m')) continue;
-    const numbers = lines.subarray(at + 2, end);
-    if (numbers.every((byte) => byte === code('0'))) set = [];
+    if (lines[end] !== COLOUR) continue;
     set.push(lines.subarray(at, end + 1));
+    if (lines.subarray(at + 2, end).every((byte) => byte === code('0'))) break;
   }
-  return set;
+  return set.reverse();
 }
