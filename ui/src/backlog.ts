@@ -39,13 +39,13 @@ const COLOUR = code('m');
 
 /** What follows ESC, or is a C1 control less 0x40, and begins something longer. */
 const OPENERS = new Map<number, In>([
-  [code('['), In.Control],
+  [OPENING, In.Control],
   [code(']'), In.Command],
   ...[...'PX^_'].map((letter): [number, In] => [code(letter), In.String]),
 ]);
 
 /** Ends of control sequences that act within the cursor's line: colours, clearing, moving, inserting and deleting characters. */
-const WITHIN_LINE = new Set([...'mKGCDXP@'].map(code));
+const WITHIN_LINE = new Set([COLOUR, ...[...'KGCDXP@'].map(code)]);
 
 export class Backlog {
   readonly #most: () => number;

@@ -21,14 +21,7 @@ const TESTS: &str = "package(mhnos-desktop) | binary(desktop) - test(/^docker::/
 const WITH_ENGINE: &str = "binary(desktop) & test(/^docker::/)";
 
 pub(super) fn step(report: &mut Report, checkout: &Checkout, prepared: &Step<Prepared<'_>>) {
-    if !cfg!(target_os = "linux") {
-        return report.skip(NAME, "the app is for Linux so far");
-    }
-    report.step_needing(NAME, prepared, |prepared| run(checkout, prepared));
-}
-
-fn run(checkout: &Checkout, prepared: &Prepared<'_>) -> Result<()> {
-    program::run(&mut tests(checkout, prepared, TESTS)?)
+    report.step_needing(NAME, prepared, |prepared| program::run(&mut tests(checkout, prepared, TESTS)?));
 }
 
 /// Those of its tests that need a container engine, and its one container: one at a time.
