@@ -164,7 +164,7 @@ pub(crate) fn everything(state: &StateDirectory) -> Result<Everything, SettingsF
             max_processes: settings.max_processes,
             max_memory: settings.max_memory,
             allowed_origins,
-            log_level: settings.log_level,
+            log_level: settings.log_level.to_string(),
         },
         overridden: RUNTIME_FIELDS
             .iter()

@@ -3,7 +3,8 @@
 //! The bench program measures the bare limits of the machine in the same run, so its table means something on any
 //! machine. It finds the runtime and the real programs through the same variables as the tests.
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, DESKTOP};
+use crate::compile;
 use crate::engine::Engine;
 use crate::failure::Result;
 use crate::{client, program, setup, test, ui};
@@ -22,7 +23,7 @@ pub(crate) fn run(checkout: &Checkout, bench_arguments: &[OsString]) -> Result<(
     };
     if selected("app") {
         setup::for_desktop_tests(checkout)?;
-        program::run(checkout.cargo().args(["build", "--release", "--package", "mhnos-desktop"]))?;
+        compile::programs_for_here(checkout, &[DESKTOP])?;
     }
     let engine = match selected("container") {
         true => {

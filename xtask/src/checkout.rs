@@ -1,6 +1,6 @@
 //! Where this checkout and its build results are.
 
-use crate::compile::{self, Libc};
+use crate::compile;
 use crate::failure::{Failure, Result};
 use crate::program;
 use serde_json::Value;
@@ -10,6 +10,9 @@ use std::process::Command;
 
 /// The name of the runtime's program.
 pub(crate) const RUNTIME: &str = "mhnos-runtime";
+
+/// The name of the desktop app's program, which starts the runtime that is beside it.
+pub(crate) const DESKTOP: &str = "mhnos-desktop";
 
 pub(crate) struct Checkout {
     root: PathBuf,
@@ -48,8 +51,7 @@ impl Checkout {
 
     /// Builds the runtime for people and returns the program's path: the one that is packed is also the one that is run and measured.
     pub(crate) fn build_runtime(&self) -> Result<PathBuf> {
-        let built = compile::program(self, "mhnos-server", RUNTIME, Libc::Gnu)?;
-        compile::under_usual_name(self, &built)
+        Ok(compile::programs_for_here(self, &[RUNTIME])?.join(RUNTIME))
     }
 }
 

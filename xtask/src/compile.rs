@@ -2,13 +2,16 @@
 //!
 //! They are compiled for a named target, even where that is this machine's own: so the flags that keep this machine's paths out of them
 //! reach neither what runs while compiling nor what is compiled for development, which would have to be compiled anew each time.
+//!
+//! Both programs' packages are named each time, whichever program is wanted: then cargo gives a library the same features for both, which makes it one
+//! library. It is compiled once, and a program is the same bytes whether the other was wanted or not.
 
 use crate::checkout::Checkout;
 use crate::failure::{Failure, Result};
 use crate::program;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The C library a program is for.
 #[derive(Clone, Copy)]
@@ -19,8 +22,11 @@ pub(crate) enum Libc {
     Static,
 }
 
-/// Compiles a program of a package of ours, and returns its path.
-pub(crate) fn program(checkout: &Checkout, package: &str, name: &str, libc: Libc) -> Result<PathBuf> {
+/// The packages that the programs are of.
+const PACKAGES: [&str; 2] = ["mhnos-server", "mhnos-desktop"];
+
+/// Compiles programs, side by side where there are processors for it, and returns the folder they are in.
+pub(crate) fn programs(checkout: &Checkout, names: &[&str], libc: Libc) -> Result<PathBuf> {
     let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let mut flags = without_paths(checkout)?;
     let mut folder = checkout.target().to_owned();
@@ -30,25 +36,30 @@ pub(crate) fn program(checkout: &Checkout, package: &str, name: &str, libc: Libc
         folder.push("static");
     }
     let mut cargo = checkout.cargo();
+    cargo.args(["build", "--release", "--locked", "--target", &target]);
+    cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    cargo.args(names.iter().flat_map(|name| ["--bin", name]));
     cargo
-        .args(["build", "--release", "--locked", "--package", package, "--bin", name, "--target", &target])
         .arg("--target-dir")
         .arg(&folder)
         // The encoded form would win over the plain one, whose words are separated by spaces.
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags);
     program::run(&mut cargo)?;
-    Ok(folder.join(target).join("release").join(name))
+    Ok(folder.join(target).join("release"))
 }
 
-/// Gives a file a second name, in the folder where a plain `cargo build --release` would put it.
-pub(crate) fn under_usual_name(checkout: &Checkout, file: &Path) -> Result<PathBuf> {
+/// The same for this machine, with each program in the folder where a plain `cargo build --release` would put it. Returns that folder.
+pub(crate) fn programs_for_here(checkout: &Checkout, names: &[&str]) -> Result<PathBuf> {
+    let built = programs(checkout, names, Libc::Gnu)?;
     let folder = checkout.target().join("release");
-    let usual = folder.join(file.file_name().unwrap_or_default());
     fs::create_dir_all(&folder).map_err(Failure::file("create", &folder))?;
-    let _ = fs::remove_file(&usual);
-    fs::hard_link(file, &usual).map_err(Failure::file("link", &usual))?;
-    Ok(usual)
+    for name in names {
+        let usual = folder.join(name);
+        let _ = fs::remove_file(&usual);
+        fs::hard_link(built.join(name), &usual).map_err(Failure::file("link", &usual))?;
+    }
+    Ok(folder)
 }
 
 /// Sources are named in a program where it panics: by these names, wherever they were when it was compiled.

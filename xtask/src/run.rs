@@ -3,8 +3,8 @@
 //! What is started takes this process's place instead of being its child: Ctrl-C, the terminal and the exit code are then
 //! its own, with nobody in between.
 
-use crate::checkout::Checkout;
-use crate::compile::{self, Libc};
+use crate::checkout::{Checkout, DESKTOP, RUNTIME};
+use crate::compile;
 use crate::failure::Result;
 use crate::{client, program, setup, ui};
 use std::convert::Infallible;
@@ -25,13 +25,10 @@ pub(crate) fn run(checkout: &Checkout, headless: bool, serve_arguments: &[OsStri
     }
     client::build(checkout)?;
     ui::build(checkout)?;
-    let runtime = checkout.build_runtime()?;
     let mut started = if with_app {
-        // Beside the runtime, which it starts.
-        let built = compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?;
-        Command::new(compile::under_usual_name(checkout, &built)?)
+        Command::new(compile::programs_for_here(checkout, &[RUNTIME, DESKTOP])?.join(DESKTOP))
     } else {
-        let mut serve = Command::new(runtime);
+        let mut serve = Command::new(checkout.build_runtime()?);
         serve.arg("serve").args(serve_arguments);
         serve
     };

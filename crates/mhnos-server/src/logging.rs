@@ -13,9 +13,10 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::workspace::now;
 
@@ -58,7 +59,7 @@ impl LogLines {
 
 /// Begins to log. The guard writes out what is left when it is dropped; without one there is no file, because its folder cannot be
 /// written, and the terminal says so.
-pub fn begin(level: &str, folder: &Path) -> (LogLines, Option<WorkerGuard>) {
+pub fn begin(level: LevelFilter, folder: &Path) -> (LogLines, Option<WorkerGuard>) {
     let lines = LogLines::default();
     // Where this fails, the appender says why.
     let _ = std::fs::create_dir_all(folder);
@@ -78,11 +79,8 @@ pub fn begin(level: &str, folder: &Path) -> (LogLines, Option<WorkerGuard>) {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    let subscriber = tracing_subscriber::registry()
-        .with(EnvFilter::new(level))
-        .with(terminal)
-        .with(file)
-        .with(Live(lines.clone()));
+    let subscriber =
+        tracing_subscriber::registry().with(level).with(terminal).with(file).with(Live(lines.clone()));
     if subscriber.try_init().is_err() {
         // Only a program that embeds the runtime can have begun to log before; then its way of logging stands.
         return (lines, guard);

@@ -71,7 +71,7 @@ pub fn run(arguments: ServeArguments, state_dir: Option<PathBuf>) -> Result<(), 
     let state = StateDirectory::open(state_dir.as_deref())?;
     let settings = Settings::load(&arguments, &state)?;
     let _lock = state.lock()?;
-    let (log_lines, _log_guard) = logging::begin(&settings.log_level, &state.log_directory());
+    let (log_lines, _log_guard) = logging::begin(settings.log_level, &state.log_directory());
     raise_open_files();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use mhnos_process::sandbox::Mode;
 use serde::Deserialize;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::origin::Origin;
 use crate::state::StateDirectory;
@@ -71,8 +72,8 @@ pub struct Settings {
     pub max_processes: u32,
     /// Bytes of memory per program's tree.
     pub max_memory: u64,
-    /// A filter of the `tracing` kind; a level is one.
-    pub log_level: String,
+    /// Up to what level is logged.
+    pub log_level: LevelFilter,
     /// A further address to listen on.
     pub dangerous_address: Option<IpAddr>,
 }
@@ -243,12 +244,7 @@ impl Settings {
                     .ok_or_else(|| wrong(&found.name, &found.value, "use a size such as 512m or 2g"))?,
                 None => 1 << 30,
             },
-            log_level: match level {
-                Some(found) => tracing_subscriber::EnvFilter::try_new(&found.value)
-                    .map(|_| found.value.clone())
-                    .map_err(|_| wrong(&found.name, &found.value, "use error, warn, info, debug or trace"))?,
-                None => "info".into(),
-            },
+            log_level: parse(level, "use error, warn, info, debug or trace")?.unwrap_or(LevelFilter::INFO),
             dangerous_address: arguments.dangerously_listen_on,
         })
     }

@@ -469,7 +469,7 @@ async fn a_setting_that_cannot_be_used_is_named() {
         ("MHNOS_MAX_PROCESSES", "-3", "MHNOS_MAX_PROCESSES"),
         ("MHNOS_ALLOWED_ORIGINS", "localhost", "http://host:port"),
         ("MHNOS_ALLOW_OPENCLAW", "perhaps", "true or false"),
-        ("MHNOS_LOG_LEVEL", "=,=", "MHNOS_LOG_LEVEL"),
+        ("MHNOS_LOG_LEVEL", "loud", "error, warn, info"),
     ] {
         let Err(refused) = Setup::default().env(name, value).try_start() else {
             panic!("{name}={value} was taken")

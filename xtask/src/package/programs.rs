@@ -1,7 +1,7 @@
 //! The programs to be packed, each compiled once however many packages it goes into.
 
 use super::Kind;
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, DESKTOP, RUNTIME};
 use crate::compile::{self, Libc};
 use crate::failure::{Failure, Result};
 use crate::setup;
@@ -18,17 +18,17 @@ pub(crate) struct Programs {
 impl Programs {
     /// Compiles what these packages need.
     pub(crate) fn build(checkout: &Checkout, kinds: &[Kind]) -> Result<Self> {
-        let runtime = |libc| compile::program(checkout, "mhnos-server", "mhnos-runtime", libc);
         let mut programs = Self::default();
-        if kinds.iter().any(|kind| *kind != Kind::Archive) {
-            programs.system = Some(runtime(Libc::Gnu)?);
-        }
         if kinds.iter().any(|kind| matches!(kind, Kind::Desktop | Kind::DesktopRpm | Kind::AppImage)) {
             setup::for_desktop()?;
-            programs.desktop = Some(compile::program(checkout, "mhnos-desktop", "mhnos-desktop", Libc::Gnu)?);
+            let folder = compile::programs(checkout, &[RUNTIME, DESKTOP], Libc::Gnu)?;
+            programs.system = Some(folder.join(RUNTIME));
+            programs.desktop = Some(folder.join(DESKTOP));
+        } else if kinds.iter().any(|kind| *kind != Kind::Archive) {
+            programs.system = Some(compile::programs(checkout, &[RUNTIME], Libc::Gnu)?.join(RUNTIME));
         }
         if kinds.contains(&Kind::Archive) {
-            programs.portable = Some(runtime(Libc::Static)?);
+            programs.portable = Some(compile::programs(checkout, &[RUNTIME], Libc::Static)?.join(RUNTIME));
         }
         Ok(programs)
     }
