@@ -151,9 +151,11 @@ const sorted = (tree) => Object.fromEntries(Object.entries(tree).sort(([one], [o
 export async function untilEqual(page, runtime, deadline = 30_000) {
   let [host, disk] = [];
   const look = async () => {
-    if ((await progress(page)).state !== 'synced') return false;
+    const isSynced = async () => (await progress(page)).state === 'synced';
+    if (!(await isSynced())) return false;
     [host, disk] = await Promise.all([hostTree(runtime.workspace), diskTree(page)]);
-    return JSON.stringify(host) === JSON.stringify(disk) && host;
+    // Once more: before, the page may not have heard yet of what was written just now; and equal disks are not agreed on yet.
+    return JSON.stringify(host) === JSON.stringify(disk) && (await isSynced()) && host;
   };
   return eventually('both sides are equal', look, deadline).catch(async (error) => {
     const only = (one, other) => Object.keys(one ?? {}).filter((name) => one[name] !== other?.[name]).slice(0, 10);

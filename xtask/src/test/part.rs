@@ -20,6 +20,9 @@ use std::thread;
 /// long as one after the other, 37 minutes on two cores.
 const AT_A_TIME: usize = 2;
 
+/// The test of ten thousand files.
+const MANY: &str = "sync-many.test.mjs";
+
 /// Steps that go together, or need each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -33,6 +36,8 @@ pub(crate) enum Part {
     Browser,
     /// The browser tests of sync.
     BrowserSync,
+    /// The one of them that takes as long as all others of sync.
+    BrowserSyncMany,
 }
 
 impl Part {
@@ -49,7 +54,12 @@ impl Part {
                 browser_step(report, "browser tests", checkout, prepared, |name| !name.starts_with("sync"));
             }
             Self::BrowserSync => {
-                browser_step(report, "browser sync", checkout, prepared, |name| name.starts_with("sync"));
+                browser_step(report, "browser sync", checkout, prepared, |name| {
+                    name.starts_with("sync") && name != MANY
+                });
+            }
+            Self::BrowserSyncMany => {
+                browser_step(report, "sync of many", checkout, prepared, |name| name == MANY)
             }
         }
     }
