@@ -140,6 +140,8 @@ describe('sync', { timeout: SUITE_TIMEOUT }, () => {
     await writeFile(onHost('old.txt'), 'old');
     await writeFile(onHost('kept.txt'), 'kept');
     await syncing.untilEqual(page, runtime);
+    // What is equal is not agreed on yet, and what is not agreed on comes back when it is deleted.
+    await syncing.untilState(page, 'synced');
     await runtime.stop();
     const { reason } = await syncing.untilState(page, 'offline');
     assert.ok(reason.length > 10, reason);

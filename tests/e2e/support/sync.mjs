@@ -151,11 +151,9 @@ const sorted = (tree) => Object.fromEntries(Object.entries(tree).sort(([one], [o
 export async function untilEqual(page, runtime, deadline = 30_000) {
   let [host, disk] = [];
   const look = async () => {
-    const isSynced = async () => (await progress(page)).state === 'synced';
-    if (!(await isSynced())) return false;
+    if ((await progress(page)).state !== 'synced') return false;
     [host, disk] = await Promise.all([hostTree(runtime.workspace), diskTree(page)]);
-    // Once more: before, the page may not have heard yet of what was written just now; and equal disks are not agreed on yet.
-    return JSON.stringify(host) === JSON.stringify(disk) && (await isSynced()) && host;
+    return JSON.stringify(host) === JSON.stringify(disk) && host;
   };
   return eventually('both sides are equal', look, deadline).catch(async (error) => {
     const only = (one, other) => Object.keys(one ?? {}).filter((name) => one[name] !== other?.[name]).slice(0, 10);
