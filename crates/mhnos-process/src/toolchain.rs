@@ -13,8 +13,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, killpg};
+
 /// How long the login shell may take. Then its `PATH` is done without.
 const SHELL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it has to end by itself when it took longer: what its start-up files hold in the person's home (pyenv's lock, on which every later shell
+/// would wait for a minute) is given back only by whoever is not killed.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Stands before and behind the path in what the shell prints, which may print more.
 const MARK: &str = "__mhnos_path__";
@@ -29,7 +35,7 @@ impl Toolchain {
     /// The runtime's own `PATH`, then what the person's login shell adds. Blocks for as long as that shell takes to start.
     pub fn resolve() -> Self {
         let own = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        Self::new([own].into_iter().chain(login_shell_path()))
+        Self::new([own].into_iter().chain(path_of(&login_shell(), SHELL_PATIENCE)))
     }
 
     /// The folders of these values of `PATH`, each once, relative ones left out.
@@ -83,9 +89,9 @@ pub fn login_shell() -> PathBuf {
         .unwrap_or("/bin/sh".into())
 }
 
-/// What the login shell, reading all its start-up files, has for `PATH`.
-fn login_shell_path() -> Option<OsString> {
-    let mut command = Command::new(login_shell());
+/// What a shell, reading all its start-up files, has for `PATH`; `None` where it takes longer than `patience`.
+fn path_of(shell: &Path, patience: Duration) -> Option<OsString> {
+    let mut command = Command::new(shell);
     command.arg("-ilc").arg(format!("printf '%s%s%s' {MARK} \"$PATH\" {MARK}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: setsid is safe between fork and exec. Without it an interactive shell takes the runtime's terminal over.
@@ -102,14 +108,17 @@ fn login_shell_path() -> Option<OsString> {
         let _ = sender.send(printed);
     });
     let began = Instant::now();
-    let printed = receiver.recv_timeout(SHELL_PATIENCE);
+    let printed = receiver.recv_timeout(patience);
+    // The session is the shell's own: its number is the group's.
+    let group = nix::unistd::Pid::from_raw(shell.id() as i32);
+    let mut asked = false;
     while shell.try_wait().ok()?.is_none() {
-        if began.elapsed() > SHELL_PATIENCE {
-            // The session is the shell's own: its number is the group's.
-            let _ = nix::sys::signal::killpg(
-                nix::unistd::Pid::from_raw(shell.id() as i32),
-                nix::sys::signal::SIGKILL,
-            );
+        if began.elapsed() > patience + LEAVE_PATIENCE {
+            let _ = killpg(group, Signal::SIGKILL);
+        } else if began.elapsed() > patience && !asked {
+            asked = true;
+            // What an interactive shell heeds; it takes no notice of SIGTERM.
+            let _ = killpg(group, Signal::SIGHUP);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -145,6 +154,18 @@ mod tests {
 
     #[test]
     fn the_login_shell_answers() {
-        assert!(login_shell_path().is_some_and(|path| !path.is_empty()));
+        assert!(path_of(&login_shell(), SHELL_PATIENCE).is_some_and(|path| !path.is_empty()));
+    }
+
+    #[test]
+    fn a_shell_that_takes_too_long_cleans_up_before_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let [shell, lock] = ["shell", "lock"].map(|name| folder.path().join(name));
+        let script = format!("#!/bin/bash\ntouch {0}\ntrap 'rm {0}' EXIT\nsleep 60\n", lock.display());
+        std::fs::write(&shell, script).unwrap();
+        std::fs::set_permissions(&shell, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let began = Instant::now();
+        assert_eq!(path_of(&shell, Duration::from_millis(700)), None);
+        assert!(began.elapsed() >= Duration::from_millis(700) && !lock.exists());
     }
 }
