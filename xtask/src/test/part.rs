@@ -20,7 +20,7 @@ use std::thread;
 /// long as one after the other, 37 minutes on two cores.
 const AT_A_TIME: usize = 2;
 
-/// The test of ten thousand files.
+/// The test of ten thousand files: alone, so that what is done two at a time ends at about the same time.
 const MANY: &str = "sync-many.test.mjs";
 
 /// Steps that go together, or need each other.
@@ -34,9 +34,9 @@ pub(crate) enum Part {
     Desktop,
     /// The browser tests but those of sync.
     Browser,
-    /// The browser tests of sync.
+    /// The browser tests of sync but for one.
     BrowserSync,
-    /// The one of them that takes as long as all others of sync.
+    /// That one, which takes half as long as all others of sync.
     BrowserSyncMany,
 }
 
