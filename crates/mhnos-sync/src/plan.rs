@@ -11,6 +11,7 @@
 //!
 //! - [`decide`]: the rules for one path.
 //! - `moves`: what vanished here and appeared there.
+//! - `halves`: what of it has to wait, because something is under way at the other end.
 //! - `settle`: what becomes of the paths that changed, folders after what is in them.
 //! - `name`: names of conflict copies.
 
@@ -21,6 +22,7 @@ use crate::side::{Order, Problem};
 use crate::tree::{Ignores, Problems, ReplicaTrees, Triple};
 
 pub mod decide;
+mod halves;
 mod moves;
 pub mod name;
 mod settle;
@@ -142,8 +144,8 @@ pub struct Plan {
     pub replica: Vec<Step>,
     /// What the base is at once.
     pub base: Vec<(RelativePath, Option<Node>)>,
-    /// What something under way keeps from being planned: to be planned again when that is over.
-    pub deferred: Vec<RelativePath>,
+    /// What something under way keeps from being planned: to be planned again when that is over, each with what has to be planned with it.
+    pub deferred: BTreeMap<RelativePath, Vec<RelativePath>>,
     /// What differs and stays so until one of the sides, or a person, changes something.
     pub held: Vec<RelativePath>,
     /// What cannot be done at all.

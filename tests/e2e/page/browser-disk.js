@@ -2,20 +2,20 @@
 
 const namesIn = (path) => path.split('/').filter((name) => name !== '');
 
-async function directory(names) {
+async function directory(names, options) {
   let handle = await navigator.storage.getDirectory();
-  for (const name of names) handle = await handle.getDirectoryHandle(name, { create: true });
+  for (const name of names) handle = await handle.getDirectoryHandle(name, options);
   return handle;
 }
 
 async function fileHandle(path, options) {
   const names = namesIn(path);
-  const parent = await directory(names.slice(0, -1));
+  const parent = await directory(names.slice(0, -1), options);
   return parent.getFileHandle(names.at(-1), options);
 }
 
 export async function makeDirectory(path) {
-  await directory(namesIn(path));
+  await directory(namesIn(path), { create: true });
 }
 
 // `content` is text or bytes.

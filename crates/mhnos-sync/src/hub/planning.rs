@@ -87,7 +87,9 @@ impl Hub {
         for (path, node) in base {
             replica.trees.set_base(&self.host, &path, node);
         }
-        replica.deferred.extend(deferred.into_iter().map(|path| (path, ())));
+        for (path, together) in deferred {
+            replica.deferred.entry(path).or_default().extend(together);
+        }
         replica.held.extend(held);
         replica.nameless.extend(problems.into_iter().map(|problem| (problem.path, problem.reason)));
         host.into_iter().for_each(|step| self.begin(Some(key.clone()), Which::Host, step));

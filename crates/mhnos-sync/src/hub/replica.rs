@@ -20,8 +20,8 @@ pub(super) struct Replica {
     pub(super) session: Option<Session>,
     /// What is to be planned.
     pub(super) dirty: Dirty,
-    /// What is to be planned when what is under way there is over.
-    pub(super) deferred: BTreeMap<RelativePath, ()>,
+    /// What is to be planned when what is under way there is over, and what together with it.
+    pub(super) deferred: BTreeMap<RelativePath, BTreeSet<RelativePath>>,
     /// What differs and stays so.
     pub(super) held: BTreeSet<RelativePath>,
     pub(super) busy: Busy,
@@ -123,12 +123,12 @@ impl Replica {
         if self.deferred.is_empty() {
             return;
         }
-        let within: Vec<_> = inside(&self.deferred, Some(path)).map(|(path, ())| path.clone()).collect();
+        let within: Vec<_> = inside(&self.deferred, Some(path)).map(|(path, _)| path.clone()).collect();
         for path in within.into_iter().chain(std::iter::once(path.clone())).chain(ancestors(path)) {
             let waits = || self.busy.touches(&path) || host_busy.touches(&path);
             if self.deferred.contains_key(&path) && !waits() {
-                self.deferred.remove(&path);
-                self.dirty.insert(&path);
+                let together = self.deferred.remove(&path).unwrap_or_default();
+                together.iter().chain([&path]).for_each(|path| self.dirty.insert(path));
             }
         }
     }

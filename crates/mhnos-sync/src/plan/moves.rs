@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::model::{Node, RelativePath};
 use crate::plan::{Situation, Which};
 use crate::side::Action;
-use crate::tree::{Triple, inside};
+use crate::tree::{Triple, ancestors, inside};
 
 /// One move, to be done by the side that has not done it.
 #[derive(Debug)]
@@ -144,6 +144,11 @@ fn movable(
         }
         None => situation.trees.triple(situation.host, &parent).on(other) == Some(Node::Directory),
     });
+    let unmade = |folder: RelativePath| {
+        let refused = situation.refused.get(&(other, folder.clone()));
+        let node = || situation.trees.triple(situation.host, &folder).on(other);
+        refused.is_some_and(|order| order.action == Action::MakeDirectory && order.expect == node())
+    };
     let refused = situation
         .refused
         .get(&(other, to.clone()))
@@ -153,5 +158,6 @@ fn movable(
             && !situation.replica_problems.lie_in(place)
             && inside(rows, Some(place)).all(|(path, _)| !closed.contains(path) && !taken.contains(path))
     };
-    same_kind && parent_there && !refused && !to.is_in(from) && free(from) && free(to)
+    let possible = same_kind && parent_there && !ancestors(to).any(unmade) && !refused;
+    possible && !to.is_in(from) && free(from) && free(to)
 }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{BLOCK_BYTES, Content, Node, RelativePath};
 use crate::plan::decide::{Verdict, decide};
-use crate::plan::{Agreed, Halt, HaltReason, Plan, Situation, Step, VANISH_UNASKED, Which, moves, name};
+use crate::plan::{
+    Agreed, Halt, HaltReason, Plan, Situation, Step, VANISH_UNASKED, Which, halves, moves, name,
+};
 use crate::side::{Action, Order, Problem};
 use crate::tree::{Triple, inside, is_file};
 
@@ -64,9 +66,11 @@ pub(super) fn settle(situation: &Situation<'_>, rows: BTreeMap<RelativePath, Tri
     }
     for side in [Which::Host, Which::Replica] {
         if let Some(halt) = settling.halt(side) {
-            return Plan { deferred: rows.keys().cloned().collect(), halt: Some(halt), ..Plan::default() };
+            let deferred = rows.into_keys().map(|path| (path, Vec::new())).collect();
+            return Plan { deferred, halt: Some(halt), ..Plan::default() };
         }
     }
+    settling.keep_together();
     let deeds = settling.deeds();
     settling.give(deeds, moved.into_iter().collect());
     settling.plan
@@ -89,8 +93,17 @@ impl<'a> Settling<'a, '_> {
                 self.plan.held.push(path.clone());
             } else if (self.situation.busy)(path) {
                 self.closed.insert(path);
-                self.plan.deferred.push(path.clone());
+                self.plan.deferred.insert(path.clone(), Vec::new());
             }
+        }
+    }
+
+    /// Has what may be one half of a move wait for the other.
+    fn keep_together(&mut self) {
+        let waiting = halves::that_wait(self.rows, &self.plan.deferred, &self.closed, &self.taken);
+        for (path, half) in waiting {
+            self.closed.insert(path);
+            self.plan.deferred.entry(half).or_default().push(path.clone());
         }
     }
 

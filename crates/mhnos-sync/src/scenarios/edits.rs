@@ -262,24 +262,57 @@ fn executable_bit_and_edit_are_both_kept() {
     assert!(world.status().conflicts.is_empty());
 }
 
-/// As a page does that looks for a file in it.
+/// Who is first when a page makes a folder of the name that another gets on the host, as one does that looks for a file in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    Host,
+    Page,
+    /// The page is, but the host had looked at its own before it was told to make that of the page.
+    PageAfterTheLook,
+}
+
 #[test]
 fn folder_renamed_while_the_page_makes_one_of_that_name() {
     let names: Vec<_> = (0..40).map(|n| format!("many/{}/{n}", n % 4)).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
-    for page_first in [false, true] {
+    for first in [First::Host, First::Page, First::PageAfterTheLook] {
         let mut world = in_step(1, &files);
         let staged = world.replicas[0].side.staged_bytes;
         world.host.rename("many", "renamed");
         world.replicas[0].side.make_directory("renamed/3");
-        if page_first {
+        if first == First::Page {
             world.replica_hint(0, &[path("renamed")]);
         }
         world.host_hint(vec![path("many"), path("renamed")]);
+        if first == First::PageAfterTheLook {
+            world.work(0);
+        }
         world.replica_hint(0, &[path("renamed")]);
+        if first == First::PageAfterTheLook {
+            world.hub_hears(0);
+            world.result(0);
+        }
         world.settle();
         assert_in_step(&world);
-        assert_eq!(listing(&world).len(), 45);
-        assert_eq!(world.replicas[0].side.staged_bytes, staged, "no content travels for a rename");
+        assert_eq!(listing(&world).len(), 45, "{first:?}");
+        let removed = |activity: &Activity| matches!(activity, Activity::Removed { path, .. } if path.name().parse::<u8>().is_ok_and(|n| n > 3));
+        assert!(!world.activity.iter().any(removed), "{first:?}: no file is removed for a rename");
+        assert_eq!(world.replicas[0].side.staged_bytes, staged, "{first:?}: no content travels for a rename");
     }
+}
+
+#[test]
+fn folder_renamed_while_an_edit_of_the_page_is_on_its_way_into_it() {
+    let mut world = in_step(1, &[("x/a", "old"), ("x/b", "kept")]);
+    world.host.rename("x", "y");
+    world.host_hint(vec![path("x"), path("y")]);
+    world.work(0);
+    world.replicas[0].side.write("x/a", "of the page");
+    world.replica_hint(0, &[path("x/a")]);
+    world.hub_hears(0);
+    world.result(0);
+    world.settle();
+    assert_in_step(&world);
+    assert_eq!(listing(&world), ["y/", "y/a", "y/b"]);
+    assert_eq!(world.host.text("y/a").unwrap(), "of the page");
 }

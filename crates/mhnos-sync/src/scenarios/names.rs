@@ -51,6 +51,21 @@ fn case_twins_are_told_and_all_else_goes_on() {
 }
 
 #[test]
+fn a_move_into_a_folder_that_cannot_be_there_leaves_nothing_at_the_old_name() {
+    let mut world = in_step(1, &[("a", "one"), ("x/y", "two")]);
+    world.replicas[0].side.case_insensitive = true;
+    world.host.rename("x/y", "A/y");
+    world.sync();
+    world.sync();
+    assert_eq!(world.replicas[0].side.listing(), ["a", "x/"]);
+    assert!(told(&world, "A").unwrap().contains("case"));
+    world.host.rename("A", "b");
+    world.sync();
+    assert_in_step(&world);
+    assert_eq!(world.replicas[0].side.text("b/y").unwrap(), "two");
+}
+
+#[test]
 fn nfc_nfd_twins_are_told() {
     let mut world = in_step(1, &[("caf\u{e9}", "composed")]);
     world.replicas[0].side.composed_only = true;
