@@ -38,7 +38,7 @@ async fn a_page_that_is_allowed_is_served_what_it_asked_for_meanwhile() {
     let (mut page, asked) = stranger(&session).await;
     let prompt = prompt(&session).await;
     panel.until("that something waits", |title| title.contains("needs you")).await;
-    session.picture(&prompt, "desktop-approval.png");
+    session.picture(&prompt, "desktop-approval.png").await;
     // The prompt takes nothing but Deny at first: the key is pressed until it is heard, as a person does.
     eventually("the prompt is answered", || {
         if session.windows(PROMPT).is_empty() {
@@ -59,7 +59,7 @@ async fn enter_denies() {
     let (session, _panel, _app) = running_in(session).await;
     let (page, _) = stranger(&session).await;
     let prompt = prompt(&session).await;
-    session.picture(&prompt, "desktop-approval-dark.png");
+    session.picture(&prompt, "desktop-approval-dark.png").await;
     session.press(&prompt, "Return");
     let closed = page.closed().await;
     assert_eq!(closed.map(|(code, _)| code), Some(1008));

@@ -10,9 +10,6 @@ use crate::session::{App, Session, desktop_program};
 /// Bytes that everything but the runtime may hold, its code and that of the libraries included.
 const MEMORY: u64 = 60 << 20;
 
-/// More colours than a window has that shows nothing but its background; with letters on it, it has hundreds.
-const COLOURS: usize = 50;
-
 /// How long its work is measured.
 const WHILE: Duration = Duration::from_secs(5);
 
@@ -86,5 +83,5 @@ async fn the_same_when_its_window_was_open_and_is_closed_serial() {
     assert!(session.run(desktop_program(), &[]).status.success());
     eventually("the window is there again", || window().is_some()).await;
     let window = window().expect("it is there");
-    eventually("it shows its page", || session.colours(&window) > COLOURS).await;
+    session.until_shown(&window).await;
 }

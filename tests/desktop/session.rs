@@ -27,6 +27,9 @@ pub(crate) fn desktop_program() -> PathBuf {
 /// Who the workspace belongs to where root runs the tests with a container engine.
 const PERSON: u32 = 1000;
 
+/// More colours than a window has that shows nothing but its background; with letters on it, it has hundreds.
+const COLOURS: usize = 50;
+
 /// A display, perhaps a bus, and folders.
 pub(crate) struct Session {
     folder: TempDir,
@@ -270,8 +273,9 @@ impl Session {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// A picture of a window, where pictures are wanted.
-    pub(crate) fn picture(&self, window: &str, name: &str) {
+    /// A picture of a window that shows its page, where pictures are wanted.
+    pub(crate) async fn picture(&self, window: &str, name: &str) {
+        self.until_shown(window).await;
         if let Some(folder) = std::env::var_os("MHNOS_TEST_PICTURES") {
             let file = Path::new(&folder).join(name);
             let done = self.run("import", &["-window", window, &file.to_string_lossy()]);
@@ -279,10 +283,13 @@ impl Session {
         }
     }
 
-    /// How many colours a window shows; 0 when it has gone.
-    pub(crate) fn colours(&self, window: &str) -> usize {
-        let shown = self.run("import", &["-window", window, "-format", "%k", "info:-"]);
-        String::from_utf8_lossy(&shown.stdout).trim().parse().unwrap_or(0)
+    /// Waits until a window shows its page.
+    pub(crate) async fn until_shown(&self, window: &str) {
+        let colours = || {
+            let shown = self.run("import", &["-window", window, "-format", "%k", "info:-"]);
+            String::from_utf8_lossy(&shown.stdout).trim().parse().unwrap_or(0)
+        };
+        eventually("the window shows its page", || colours() > COLOURS).await;
     }
 
     /// The app's settings, as it keeps them now.

@@ -3,7 +3,14 @@
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-trap 'printf "failed: %s, line %s: %s\n" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+# What fails, and what was printed by what went on beside it.
+failed() {
+    printf 'failed: %s, line %s: %s\n' "$@" >&2
+    for log in /tmp/*.log; do
+        [ ! -s "$log" ] || { printf '%s ends with:\n' "$log"; tail -n 20 "$log"; } >&2
+    done
+}
+trap 'failed "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND"' ERR
 
 step() { printf '== %s: %s\n' "$(basename "$0" .sh)" "$*"; }
 
@@ -23,9 +30,9 @@ refused() {
     fi
 }
 
-# Waits until the command succeeds, for no more than `patience` tenths of a second.
+# Waits until the command succeeds, for no more than `patience` tenths of a second: on a disk on which others write whole images, a start takes its time.
 soon() {
-    for _ in $(seq "${patience:-100}"); do
+    for _ in $(seq "${patience:-300}"); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done
@@ -62,7 +69,7 @@ add_person() {
 person() { runuser --user "$user" -- env -C "$home" HOME="$home" XDG_RUNTIME_DIR="/run/user/$number" "${session[@]}" "$@"; }
 
 # apt-get as a person would use it, but silent, unless it fails.
-apt() { apt-get --quiet=2 --yes --no-install-recommends "$@" >/tmp/apt.log 2>&1 || { tail -20 /tmp/apt.log; return 1; }; }
+apt() { apt-get --quiet=2 --yes --no-install-recommends "$@" >/tmp/apt.log 2>&1; }
 
 # The same package as /tmp/older.deb, of a version before all others.
 make_older() {
