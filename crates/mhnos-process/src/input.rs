@@ -52,6 +52,15 @@ struct State {
     end_of_transmission: bool,
 }
 
+impl State {
+    /// Nothing is written any more.
+    fn end(&mut self) {
+        self.channel = None;
+        self.queue.clear();
+        self.waiting = 0;
+    }
+}
+
 /// Ctrl-D, which a terminal in its usual mode takes for the end of input.
 const END_OF_TRANSMISSION: u8 = 4;
 
@@ -117,11 +126,7 @@ impl Input {
 
     /// Forgets what waits: the program is over.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.channel = None;
-        state.queue.clear();
-        state.waiting = 0;
-        drop(state);
+        self.lock().end();
         self.progress.notify_waiters();
     }
 
@@ -149,48 +154,44 @@ impl Input {
     pub(crate) async fn run(&self) {
         loop {
             self.work.notified().await;
-            while let Some((channel, bytes)) = self.next() {
-                let Some(mut bytes) = bytes else { break };
-                let ready = channel.writable().await;
-                let Ok(mut ready) = ready else { break };
-                let written = write_some(&channel, &mut bytes);
-                if !bytes.is_empty() {
+            while let Some(channel) = self.next() {
+                let Ok(mut ready) = channel.writable().await else { break };
+                if !self.write_first(&channel) {
                     ready.clear_ready();
                 }
-                let mut state = self.lock();
-                match written {
-                    Ok(written) => {
-                        state.accepted += written as u64;
-                        state.waiting -= written;
-                        if let Some(front) = state.queue.front_mut() {
-                            front.advance(written);
-                        }
-                        if state.queue.front().is_some_and(Bytes::is_empty) {
-                            state.queue.pop_front();
-                        }
-                    }
-                    Err(_) => {
-                        state.channel = None;
-                        state.queue.clear();
-                        state.waiting = 0;
-                    }
-                }
-                drop(state);
                 self.progress.notify_waiters();
             }
         }
     }
 
-    /// What to write next: nothing more where the queue is empty, and then a wanted close takes place.
-    #[allow(clippy::type_complexity, reason = "used once, above")]
-    fn next(&self) -> Option<(std::sync::Arc<AsyncFd<Channel>>, Option<Bytes>)> {
+    /// The way in, if something waits; if nothing does, a wanted close takes place.
+    fn next(&self) -> Option<std::sync::Arc<AsyncFd<Channel>>> {
         let mut state = self.lock();
-        let channel = state.channel.clone()?;
-        let front = state.queue.front().cloned();
-        if front.is_none() && state.closing {
+        if !state.queue.is_empty() {
+            return state.channel.clone();
+        }
+        if state.closing {
             state.channel = None;
         }
-        Some((channel, front))
+        None
+    }
+
+    /// Writes of what waits what came first, unless it was forgotten meanwhile. Whether the program took all of it.
+    fn write_first(&self, channel: &AsyncFd<Channel>) -> bool {
+        let mut state = self.lock();
+        let State { queue, waiting, accepted, .. } = &mut *state;
+        let Some(first) = queue.front_mut() else { return true };
+        let Ok(written) = write_some(channel, first) else {
+            state.end();
+            return true;
+        };
+        *accepted += written as u64;
+        *waiting -= written;
+        let all = first.is_empty();
+        if all {
+            queue.pop_front();
+        }
+        all
     }
 }
 
@@ -206,4 +207,35 @@ fn write_some(channel: &AsyncFd<Channel>, bytes: &mut Bytes) -> io::Result<usize
         }
     }
     Ok(before - bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_waits_may_be_forgotten_while_it_is_written() {
+        for round in 0..300 {
+            let (mut reader, writer) = io::pipe().unwrap();
+            let channel = Channel::new(writer.into()).unwrap();
+            let input = Arc::new(Input::new(Arc::new(channel), false, 0));
+            let program = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+            let writing = Arc::clone(&input);
+            let task = tokio::spawn(async move { writing.run().await });
+            input.write(vec![0; 2 << 20].into()).unwrap();
+            // At another moment each time.
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_micros(round) {
+                std::hint::spin_loop();
+            }
+            input.end();
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled(), "round {round}: the task has failed");
+            assert_eq!(input.accepted().1, 0, "round {round}");
+            program.join().unwrap().unwrap();
+        }
+    }
 }
