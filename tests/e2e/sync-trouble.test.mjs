@@ -1,7 +1,7 @@
 // Browsers that lack something: an observer of their disk, or room on it.
 
 import assert from 'node:assert/strict';
-import { rename, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import * as browsing from './support/browser.mjs';
@@ -29,13 +29,19 @@ describe('sync of a browser that lacks something', { timeout: SUITE_TIMEOUT }, (
     return { runtime, site, onHost: (name) => path.join(runtime.workspace, name) };
   }
 
-  test('without an observer the disk is looked at now and then, and all that was done there comes over', async () => {
-    const { runtime, site, onHost } = await start();
+  // A tab of a browser that cannot be told what happens on its disk.
+  async function openUnobserved(site) {
     const browser = await browsing.launchBrowser({ further: ['--disable-blink-features=FileSystemObserver'] });
     opened.push(() => browser.close());
     const page = await syncing.openTab(await browser.newContext(), site);
     assert.equal(await page.evaluate(() => 'FileSystemObserver' in window), false);
     await syncing.untilState(page, 'synced');
+    return page;
+  }
+
+  test('without an observer the disk is looked at now and then, and all that was done there comes over', async () => {
+    const { runtime, site, onHost } = await start();
+    const page = await openUnobserved(site);
     await page.evaluate(() => window.disk.write('folder/new.txt', 'of the browser'));
     await syncing.untilOnHost(runtime.workspace, 'folder/new.txt', 'of the browser');
     await page.evaluate(() => window.disk.write('folder/new.txt', 'edited there'));
@@ -52,6 +58,30 @@ describe('sync of a browser that lacks something', { timeout: SUITE_TIMEOUT }, (
     // One of one files that is gone is no more than is done unasked, unless nothing is left.
     await syncing.untilOnHost(runtime.workspace, 'renamed/new.txt', undefined);
     assert.deepEqual(Object.keys(await syncing.untilEqual(page, runtime)), ['kept.txt']);
+  });
+
+  test('a folder is renamed although a page holds a file in it open, and no content travels', async () => {
+    const { runtime, site, onHost } = await start();
+    const page = await openUnobserved(site);
+    const names = Array.from({ length: 60 }, (_, number) => `${number % 3}/${number}.txt`);
+    for (const folder of ['0', '1', '2']) await mkdir(onHost(`old/${folder}`), { recursive: true });
+    for (const name of names) await writeFile(onHost(`old/${name}`), `text of ${name}`);
+    await syncing.untilEqual(page, runtime);
+    await page.evaluate(async () => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('old');
+      const handle = await (await folder.getDirectoryHandle('1')).getFileHandle('31.txt');
+      window.held = await handle.createWritable({ keepExistingData: true });
+    });
+    const { bytesReceived } = await syncing.progress(page);
+    await rename(onHost('old'), onHost('new'));
+    for (const name of names) await syncing.untilOnDisk(page, `new/${name}`, `text of ${name}`);
+    const named = async () => (await syncing.progress(page)).problems.map(({ path: name }) => name);
+    await eventually('the file that is held is named', async () => (await named()).some((name) => name.endsWith('31.txt')));
+    await page.evaluate(() => window.held.abort());
+    const tree = await syncing.untilEqual(page, runtime);
+    assert.deepEqual(Object.keys(tree).filter((name) => name.startsWith('old')), []);
+    assert.equal((await syncing.progress(page)).bytesReceived, bytesReceived);
+    assert.deepEqual(await named(), []);
   });
 
   test('what does not fit on the disk is named with its reason, everything else goes on, and it follows when there is room', async () => {

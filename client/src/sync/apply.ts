@@ -30,8 +30,8 @@ export interface Applied {
   entries: [path: string, entry: Entry | undefined][];
   /** The browser's name for why it failed. */
   cause?: string;
-  /** To be looked at again: something there is not as it was told. */
-  look?: string;
+  /** Paths to be looked at again, together: something there is not as it was told. */
+  look?: readonly string[];
 }
 
 type FoundFile = Extract<Found, { kind: 'file' }>;
@@ -87,7 +87,7 @@ export class Applier {
       const elsewhere = error instanceof Unavailable || error instanceof Otherwise;
       // The folder above may be gone: to the browser that is the same as the path itself.
       if (!elsewhere && !['NotFoundError', 'TypeMismatchError'].includes(nameOfError(error))) {
-        return { ...failed(reasonOf(error)), cause: nameOfError(error), look: order.path };
+        return { ...failed(reasonOf(error)), cause: nameOfError(error), look: [order.path] };
       }
       return await this.#changed(order.path).catch((reason: unknown) => failed(reasonOf(reason)));
     }
@@ -122,7 +122,7 @@ export class Applier {
       for (const beneath of this.#store.beneath(path)) if (beneath !== path) entries.push([beneath, undefined]);
     }
     entries.push([path, entry]);
-    return { result: { kind: 'changed', node: nodeOf(entry) }, entries, look: parentOf(path) };
+    return { result: { kind: 'changed', node: nodeOf(entry) }, entries, look: [parentOf(path)] };
   }
 
   async #makeDirectory({ path, expect }: OrderRecord): Promise<Applied> {
@@ -209,7 +209,7 @@ export class Applier {
       if (!(await moveFolder(handle, parent, nameOf(path)))) await this.#moveContents(from, path);
     } catch (error) {
       // Some of it is here and some there: only a look at both tells which.
-      return { ...failed(reasonOf(error)), cause: nameOfError(error), look: from };
+      return { ...failed(reasonOf(error)), cause: nameOfError(error), look: [from, path] };
     }
     const entries: Applied['entries'] = [];
     for (const beneath of this.#store.beneath(from)) {

@@ -262,7 +262,7 @@ export class Session {
     }
   }
 
-  #answer(order: OrderRecord, { result, entries, cause, look }: Applied): void {
+  #answer(order: OrderRecord, { result, entries, cause, look = [] }: Applied): void {
     const { store, progress } = this.#parts;
     const before: NamedNode[] = [];
     for (const [path, entry] of entries) {
@@ -281,7 +281,7 @@ export class Session {
       this.#failures.set(order.path, result.reason);
       if (cause !== undefined) this.#retries.failed(order.path, cause);
     }
-    if (look !== undefined) this.#watch.add(look);
+    for (const path of look) this.#watch.add(path);
     this.#report();
   }
 
