@@ -157,6 +157,13 @@ pub(crate) fn unpacked_archive(checkout: &Checkout, runtime: &Path) -> Result<Pa
 }
 
 /// In the form that `sha256sum --check` reads.
+/// What a package manager runs at this moment: what is its own (`format`: `debian` or `rpm`), behind what all of them share.
+fn script(checkout: &Checkout, format: &str, name: &str) -> Result<String> {
+    let folder = checkout.root().join("packaging");
+    let read = |path: PathBuf| fs::read_to_string(&path).map_err(Failure::file("read", &path));
+    Ok(format!("{}\n{}", read(folder.join("common.sh"))?, read(folder.join(format).join(name))?))
+}
+
 fn write_checksums(folder: &Path, files: &[PathBuf]) -> Result<()> {
     let names = files.iter().filter_map(|file| file.file_name());
     let sums = program::output(Command::new("sha256sum").args(names).current_dir(folder))?;

@@ -26,9 +26,8 @@ pub(super) fn pack(checkout: &Checkout, release: &Release, tree: &Tree) -> Resul
     write(&control.join("control"), fields.as_bytes(), 0o644)?;
     write(&control.join("md5sums"), sums(&folder)?.as_bytes(), 0o644)?;
     for script in SCRIPTS {
-        let from = checkout.root().join("packaging/debian").join(script);
-        let content = fs::read(&from).map_err(Failure::file("read", &from))?;
-        write(&control.join(script), &content, 0o755)?;
+        let content = format!("#!/bin/sh\nset -e\n\n{}", super::script(checkout, "debian", script)?);
+        write(&control.join(script), content.as_bytes(), 0o755)?;
     }
     let file = release.folder.join(format!("{}_{}_{architecture}.deb", tree.name, release.version));
     // One thread, because the number of them shows in what xz writes.

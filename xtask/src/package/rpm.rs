@@ -42,10 +42,8 @@ pub(super) fn pack(checkout: &Checkout, release: &Release, tree: &Tree) -> Resul
 }
 
 fn specification(checkout: &Checkout, release: &Release, tree: &Tree, stage: &Path) -> Result<String> {
-    let script = |name: &str| {
-        let path = checkout.root().join("packaging/rpm").join(name);
-        fs::read_to_string(&path).map_err(Failure::file("read", &path))
-    };
+    // To rpmbuild a percent sign begins a macro.
+    let script = |name: &str| super::script(checkout, "rpm", name).map(|text| text.replace('%', "%%"));
     let replaced = tree.replaces.map_or_else(String::new, |other| {
         format!("Provides: {other} = {}\nConflicts: {other}\n", release.version)
     });
@@ -62,13 +60,15 @@ fn specification(checkout: &Checkout, release: &Release, tree: &Tree, stage: &Pa
          \n%description\n{}\n\
          \n%install\ncp --archive {}/. %{{buildroot}}\n\
          \n%preun\n{}\n\
+         \n%postun\n{}\n\
          \n%files\n",
         tree.name,
         release.version,
         tree.summary,
         tree.description,
         stage.display(),
-        script("preun")?
+        script("preun")?,
+        script("postun")?
     );
     for (path, mode) in tree.files() {
         let _ = writeln!(text, "%attr({mode:o},root,root) \"/{}\"", path.display());

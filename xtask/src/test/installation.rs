@@ -65,7 +65,7 @@ fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     let packages = package::pack(checkout, &KINDS, &programs)?;
     check_sizes(&packages, programs.system()?)?;
     check_same(checkout, &programs, &packages)?;
-    let [runtime, desktop, ..] = packages.as_slice() else {
+    let [runtime, desktop, rpm] = packages.as_slice() else {
         return Err(Failure::Explained("a package was not made".into()));
     };
     let mut lintian = Command::new("lintian");
@@ -73,6 +73,8 @@ fn run(checkout: &Checkout, tools: &Tools) -> Result<()> {
     let machine = Machine::with_scripts(checkout, tools, Supply::Nothing)?;
     machine.put(runtime, "opt/mhnos-runtime.deb")?;
     machine.run("/opt/tests/package.sh", &["/opt/mhnos-runtime.deb"])?;
+    machine.put(rpm, "opt/mhnos-runtime.rpm")?;
+    machine.run("/opt/tests/rpm.sh", &["/opt/mhnos-runtime.rpm"])?;
     machine.put(&package::unpacked_archive(checkout, programs.system()?)?, "opt/archive")?;
     machine.run("/opt/tests/service.sh", &["/opt/archive"])?;
     // One machine at a time: two share the control groups, and a run with both did not come to its end in time.

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a person's Debian has, and what the scripts look with.
-const PACKAGES: &str = "systemd-sysv libpam-systemd dbus dbus-user-session sudo curl iproute2 procps";
+const PACKAGES: &str = "systemd-sysv libpam-systemd dbus dbus-user-session sudo curl iproute2 procps rpm";
 
 /// What the desktop app needs, what it runs, and a screen that nobody sees: on the machine to be installed from, not installed.
 const DESKTOP_PACKAGES: [&str; 5] = ["libgtk-3-0", "libwebkit2gtk-4.1-0", "nodejs", "xvfb", "xauth"];
@@ -25,7 +25,7 @@ const DESKTOP_PACKAGES: [&str; 5] = ["libgtk-3-0", "libwebkit2gtk-4.1-0", "nodej
 const NOT_DURABLE: &str = "force-unsafe-io\n";
 
 /// To be raised when what is made here changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a machine has to install from, as there is no network.
 #[derive(Clone, Copy, PartialEq, Eq)]
