@@ -30,9 +30,9 @@ refused() {
     fi
 }
 
-# Waits until the command succeeds, for no more than `patience` tenths of a second: on a disk on which others write whole images, a start takes its time.
+# Waits until the command succeeds, for no more than `patience` tenths of a second.
 soon() {
-    for _ in $(seq "${patience:-300}"); do
+    for _ in $(seq "${patience:-100}"); do
         if "$@" >/dev/null 2>&1; then return 0; fi
         sleep 0.1
     done

@@ -17,8 +17,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use mhnos_process::sandbox::Places;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +198,26 @@ impl StateDirectory {
     /// # Errors
     /// When another runtime has it; the error names that one.
     pub fn lock(&self) -> Result<StateLock, StateError> {
+        let began = Instant::now();
+        loop {
+            if let Some(lock) = self.try_lock(FlockArg::LockExclusiveNonblock)? {
+                return Ok(StateLock { _lock: lock });
+            }
+            if began.elapsed() > LOOKS_LAST {
+                let whom = match self.announced() {
+                    Some(runtime) => format!(" (pid {}, {})", runtime.pid, runtime.url),
+                    None => String::new(),
+                };
+                return Err(StateError::Locked { path: self.path.clone(), whom });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// `None` when another process has the lock in a way that excludes this one.
+    fn try_lock(&self, how: FlockArg) -> Result<Option<Flock<File>>, StateError> {
         let path = self.path.join("lock");
+        let failed = |error| StateError::Io { path: path.clone(), error };
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -204,16 +225,11 @@ impl StateDirectory {
             .mode(0o600)
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&path)
-            .map_err(|error| StateError::Io { path, error })?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(StateLock { _lock: lock }),
-            Err(_) => {
-                let whom = match self.announced() {
-                    Some(runtime) => format!(" (pid {}, {})", runtime.pid, runtime.url),
-                    None => String::new(),
-                };
-                Err(StateError::Locked { path: self.path.clone(), whom })
-            }
+            .map_err(failed)?;
+        match Flock::lock(file, how) {
+            Ok(lock) => Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(failed(error.into())),
         }
     }
 
@@ -303,11 +319,10 @@ impl StateDirectory {
     /// # Errors
     /// When the folder cannot be read.
     pub fn runtime(&self) -> Result<Option<RunningRuntime>, StateError> {
-        // What was killed leaves its announcement. The lock went with it, and it alone is the truth.
-        match self.lock() {
-            Ok(_free) => Ok(None),
-            Err(StateError::Locked { .. }) => Ok(self.announced()),
-            Err(error) => Err(error),
+        // What was killed leaves its announcement. The lock went with it, and it alone is the truth. It is shared with whoever looks at the same time.
+        match self.try_lock(FlockArg::LockSharedNonblock)? {
+            Some(_free) => Ok(None),
+            None => Ok(self.announced()),
         }
     }
 
@@ -319,6 +334,9 @@ impl StateDirectory {
 }
 
 const TOKEN_BYTES: usize = 32;
+
+/// How long a runtime that starts waits for the lock: whoever looks whether one runs has it for an instant, and is not to keep one from starting.
+const LOOKS_LAST: Duration = Duration::from_millis(250);
 
 /// `N` random bytes from the operating system, as hexadecimal digits.
 pub(crate) fn random_hexadecimal<const N: usize>() -> String {
@@ -348,6 +366,24 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(state.path()), 0o700);
         assert_eq!(mode(&state.path().join("token")), 0o600);
+    }
+
+    #[test]
+    fn who_looks_whether_a_runtime_runs_keeps_none_from_starting() {
+        let (_parent, state) = folder();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        assert_eq!(state.runtime().unwrap().map(|runtime| runtime.pid), None);
+                    }
+                });
+            }
+            let started = (0..50).map(|_| state.lock().map(drop)).collect::<Result<Vec<_>, _>>();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            started.unwrap();
+        });
     }
 
     #[test]
